@@ -1,0 +1,66 @@
+"""Writing files so that they survive a power cut: all of a file is there, or none of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_FILES_PER_BATCH = 128
+
+
+def write_files(files: Sequence[tuple[Path, Callable[[], bytes]]]) -> None:
+    """Writes each file from the function beside it; on return, all of them are on the disk.
+
+    The contents are made only when they are written, so that few are in memory at a time.
+
+    Raises:
+        OSError: if the disk refuses; whole files may then be there, never parts of one.
+    """
+    for first in range(0, len(files), _FILES_PER_BATCH):
+        _write_batch(files[first : first + _FILES_PER_BATCH])
+    for folder in {path.parent for path, _ in files}:
+        sync_folder(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder and those above it, so that they too survive a power cut."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder durable, which syncing the files themselves does not."""
+    if sys.platform != "win32":  # Windows cannot open folders; it journals their names itself
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _write_batch(files: Sequence[tuple[Path, Callable[[], bytes]]]) -> None:
+    """Writes all, then syncs all, then renames all: the disk can merge what it is told."""
+    written: list[tuple[int, Path, Path]] = []
+    try:
+        for path, content in files:
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            written.append((handle, temporary, path))
+            rest = memoryview(content())
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+        for handle, _, _ in written:
+            os.fsync(handle)
+        for _, temporary, path in written:
+            os.replace(temporary, path)
+    finally:
+        for handle, temporary, _ in written:
+            os.close(handle)
+            with contextlib.suppress(FileNotFoundError):  # already renamed: the usual case
+                temporary.unlink()

@@ -1,0 +1,275 @@
+"""The label store's tables, and how a connection to them is opened safely.
+
+The rules that must hold for ever are triggers, so that no program can break them by mistake:
+labels and queries are only ever added, and one labeler has one counting label per query.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from labeling.label import StoreError
+
+APPLICATION_ID = 0x50524546
+"""Marks an SQLite file as a label store: "PREF" in ASCII."""
+
+BUSY_TIMEOUT_SECONDS = 30.0
+
+_LOCAL_FILE_SYSTEMS = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs", "zfs"})
+
+
+def _append_only(table: str) -> tuple[str, str]:
+    return (
+        f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: add a row instead'); END",
+        f"CREATE TRIGGER {table}_no_delete BEFORE DELETE ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: nothing is ever deleted'); END",
+    )
+
+
+# INSERT OR REPLACE deletes rows without asking delete triggers; BEFORE INSERT triggers see it.
+_VERSION_1 = (
+    """CREATE TABLE queries (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  query_id TEXT NOT NULL UNIQUE,
+  asked_at_step INTEGER NOT NULL CHECK (asked_at_step >= 0),
+  round INTEGER NOT NULL CHECK (round >= 0),
+  strategy TEXT NOT NULL,
+  is_random INTEGER NOT NULL CHECK (is_random IN (0, 1)),
+  score REAL,
+  asked_at_utc_ms INTEGER NOT NULL
+)""",
+    """CREATE TABLE query_clips (
+  query_id TEXT NOT NULL REFERENCES queries (query_id),
+  position INTEGER NOT NULL CHECK (position >= 0),
+  clip_id TEXT NOT NULL CHECK (length(clip_id) = 64 AND clip_id NOT GLOB '*[^0-9a-f]*'),
+  PRIMARY KEY (query_id, position)
+) WITHOUT ROWID""",
+    """CREATE TABLE labels (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  label_id TEXT NOT NULL UNIQUE,
+  query_id TEXT NOT NULL REFERENCES queries (query_id),
+  labeler TEXT NOT NULL,
+  choice TEXT CHECK (choice IN ('left', 'right', 'equal', 'skip')),
+  swapped INTEGER NOT NULL CHECK (swapped IN (0, 1)),
+  shown_at_utc_ms INTEGER NOT NULL,
+  answered_at_utc_ms INTEGER NOT NULL,
+  ms_on_screen INTEGER NOT NULL CHECK (ms_on_screen >= 0),
+  voids_seq INTEGER REFERENCES labels (seq)
+)""",
+    "CREATE INDEX labels_by_query ON labels (query_id, labeler)",
+    # Partial, or the planner would walk all labels by their `voids_seq IS NULL`.
+    "CREATE UNIQUE INDEX labels_by_voided ON labels (voids_seq) WHERE voids_seq IS NOT NULL",
+    """CREATE VIEW current_labels AS SELECT * FROM labels AS given
+WHERE voids_seq IS NULL
+  AND NOT EXISTS (SELECT 1 FROM labels AS undoing WHERE undoing.voids_seq = given.seq)""",
+    """CREATE TRIGGER queries_rules BEFORE INSERT ON queries BEGIN
+  SELECT RAISE(ABORT, 'this query_id is already stored')
+    WHERE EXISTS (SELECT 1 FROM queries WHERE query_id = NEW.query_id OR seq = NEW.seq);
+END""",
+    """CREATE TRIGGER query_clips_rules BEFORE INSERT ON query_clips BEGIN
+  SELECT RAISE(ABORT, 'the clips of this query are already stored')
+    WHERE EXISTS (SELECT 1 FROM query_clips
+                  WHERE query_id = NEW.query_id AND position = NEW.position);
+  SELECT RAISE(ABORT, 'a query that has labels cannot be given more clips')
+    WHERE EXISTS (SELECT 1 FROM labels WHERE query_id = NEW.query_id);
+END""",
+    """CREATE TRIGGER labels_rules BEFORE INSERT ON labels BEGIN
+  SELECT RAISE(ABORT, 'this label_id is already stored')
+    WHERE EXISTS (SELECT 1 FROM labels WHERE label_id = NEW.label_id OR seq = NEW.seq);
+  SELECT RAISE(ABORT, 'there is no such query; add it first')
+    WHERE NOT EXISTS (SELECT 1 FROM queries WHERE query_id = NEW.query_id);
+  SELECT RAISE(ABORT, 'a label has either a choice or a label that it voids')
+    WHERE (NEW.choice IS NULL) = (NEW.voids_seq IS NULL);
+  SELECT RAISE(ABORT, 'this labeler has already answered this query; undo that label first')
+    WHERE NEW.voids_seq IS NULL AND EXISTS (
+      SELECT 1 FROM current_labels WHERE query_id = NEW.query_id AND labeler = NEW.labeler);
+  SELECT RAISE(ABORT, 'only a counting label of the same labeler and query can be voided')
+    WHERE NEW.voids_seq IS NOT NULL AND NOT EXISTS (
+      SELECT 1 FROM current_labels
+      WHERE seq = NEW.voids_seq AND query_id = NEW.query_id AND labeler = NEW.labeler);
+END""",
+    *_append_only("queries"),
+    *_append_only("query_clips"),
+    *_append_only("labels"),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1,)
+"""Statements that lead from each schema version to the next, from an empty file on. Entries are
+never edited, only added; a file's version is its `PRAGMA user_version`."""
+
+
+def is_wal_safe(version: tuple[int, int, int]) -> bool:
+    """Whether this SQLite is free of the WAL-reset bug, which can lose committed rows.
+
+    Fixed in 3.51.3, and in 3.50.7 and 3.44.6 for their branches (sqlite.org/wal.html).
+    """
+    return (
+        version >= (3, 51, 3)
+        or (3, 50, 7) <= version < (3, 51, 0)
+        or (3, 44, 6) <= version < (3, 45, 0)
+    )
+
+
+@contextlib.contextmanager
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """Turns what SQLite raises inside the block into a `StoreError` of one line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            message = f"{path} was locked by another process for {BUSY_TIMEOUT_SECONDS:.0f} s"
+            raise StoreError(f"{message}; look for one that hangs") from error
+        raise StoreError(f"{path}: {error}") from error
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
+    """All of the block or nothing; durable when left, unless `kind` is a DEFERRED reading one."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite has itself rolled back after some errors
+            connection.execute("ROLLBACK")
+        raise
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Opens the store for reading and writing, making or migrating it as needed.
+
+    Raises:
+        StoreError: if the file is damaged, no label store, or of a newer version.
+    """
+    with sqlite_errors(path):
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+        try:
+            _check_file(connection, path)
+            _set_journal(connection, path)
+            _migrate(connection, path)
+            _check_schema(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Opens an existing store without the right to write; raises what `connect` does."""
+    if not path.is_file():
+        raise StoreError(f"there is no label store at {path}")
+    with sqlite_errors(path):
+        uri = f"{path.as_uri()}?mode=ro"
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
+        )
+        try:
+            _check_file(connection, path)
+            if _user_version(connection) < len(MIGRATIONS):
+                raise StoreError(f"{path} has an older schema; open it for writing to migrate it")
+            _check_schema(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _user_version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _check_file(connection: sqlite3.Connection, path: Path) -> None:
+    # An untrusted file's own triggers and views must not call functions with side effects.
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA foreign_keys = ON")
+    with transaction(connection, "DEFERRED"):  # one state, though another process may be making it
+        damage = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (n_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if damage != ["ok"]:
+        raise StoreError(f"{path} is damaged ({damage[0]}); restore it from a backup")
+    if application_id != APPLICATION_ID and (application_id or n_objects):
+        raise StoreError(f"{path} is an SQLite file, but not a label store")
+    _check_version(_user_version(connection), path)
+
+
+def _check_version(version: int, path: Path) -> None:
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            f"{path} has schema version {version}, newer than the {len(MIGRATIONS)} known here; "
+            "update prefrl to open it"
+        )
+
+
+def _set_journal(connection: sqlite3.Connection, path: Path) -> None:
+    """WAL where it is safe, else a rollback journal with every sync there is.
+
+    Only an empty file is switched to WAL: a store that an older SQLite may have open stays in the
+    mode that is safe for all.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    can_wal = is_wal_safe(sqlite3.sqlite_version_info) and _is_local(path)
+    is_empty = connection.execute("PRAGMA page_count").fetchone() == (0,)
+    if can_wal and is_empty:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    elif not can_wal and mode == "wal":
+        (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
+        if mode == "wal":
+            raise StoreError(
+                f"{path} is open elsewhere in WAL mode, in which SQLite {sqlite3.sqlite_version} "
+                f"can lose labels; close it there or update SQLite to 3.51.3"
+            )
+    connection.execute(f"PRAGMA synchronous = {'FULL' if mode == 'wal' else 'EXTRA'}")
+
+
+def _is_local(path: Path) -> bool:
+    """Whether the file is on a file system known to be local: WAL needs shared memory."""
+    if not sys.platform.startswith("linux"):
+        return False
+    best = (0, "")
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _, mount, kind, *_ = line.split(" ")
+        mount = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mount)
+        if path.is_relative_to(mount):
+            best = max(best, (len(mount), kind), key=lambda found: found[0])
+    return best[1] in _LOCAL_FILE_SYSTEMS
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = _user_version(connection)
+    if version == len(MIGRATIONS):
+        return
+    if version > 0:
+        with contextlib.closing(
+            sqlite3.connect(path.with_name(f"{path.name}.v{version}.bak"))
+        ) as backup:
+            connection.backup(backup)
+    with transaction(connection):
+        version = _user_version(connection)  # again, now that nobody else can be migrating it
+        _check_version(version, path)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuses a file whose tables or triggers are not exactly ours: its promises would be void."""
+    query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as expected:
+        for statements in MIGRATIONS:
+            for statement in statements:
+                expected.execute(statement)
+        rows = set(connection.execute(query)) ^ set(expected.execute(query))
+    differs = {name for name, _ in rows}
+    if differs:
+        raise StoreError(f"{path} was changed by another program: {', '.join(sorted(differs))}")

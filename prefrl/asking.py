@@ -1,0 +1,170 @@
+"""Asking: cut candidate clips out of the pool, pick the pairs worth asking about, make them durable, get them answered.
+
+The store is all that the learner and the labeler share: a query is in the store before anybody can see it, and an answer
+counts once it comes back out of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from labeling.clip import Clip, ClipFiles
+from labeling.store import Label, Query, Store
+from numpy.typing import NDArray
+
+from prefrl.answers import Answers
+from prefrl.config import QueryConfig
+from prefrl.labelers import Asked, Labeler
+from prefrl.pool import Cuts, Pool
+from prefrl.queries import STRATEGIES, Chosen, choose, uniform
+from prefrl.reward_model import RewardModel
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFacts:
+    """What every clip of a run has in common."""
+
+    n_steps: int
+    """T."""
+    frame_rate: float
+    n_stack: int
+    pack_view: Callable[[NDArray[Any]], NDArray[Any]]
+    """The world's, turning rows of views into what a clip file keeps."""
+
+
+class Asker:
+    """Puts queries before a labeler.
+
+    Args:
+        config: Which pairs are asked about.
+        facts: Of the clips.
+        model: The ensemble, for strategies that ask it.
+        store: Where queries and labels go.
+        files: Where clips go.
+        labeler: Who answers at once.
+        rng: Of candidates and of choices among them.
+    """
+
+    def __init__(
+        self,
+        config: QueryConfig,
+        facts: ClipFacts,
+        model: RewardModel,
+        store: Store,
+        files: ClipFiles,
+        labeler: Labeler,
+        rng: np.random.Generator,
+    ) -> None:
+        self.config = config
+        self.facts = facts
+        self.model = model
+        self.store = store
+        self.files = files
+        self.labeler = labeler
+        self.rng = rng
+        self.n_asked = 0
+
+    def ask(self, n: int, pool: Pool, answers: Answers, *, agent_step: int, round_number: int) -> None:
+        """Ask `n` queries about recent behaviour and have them answered; the answers are in the store then."""
+        pairs, chosen, strategy = self._pick(n, pool, fitted=answers.n_labels > 0)
+        asked = self._cut(pairs, pool, agent_step)
+        self.files.write_many([clip for a in asked for clip in (a.left, a.right)])
+        self.store.add_queries(
+            [
+                Query(
+                    query_id=a.query_id,
+                    clip_ids=(a.left.clip_id, a.right.clip_id),
+                    asked_at_step=agent_step,
+                    round=round_number,
+                    strategy="uniform" if is_random else strategy,
+                    is_random=bool(is_random),
+                    score=None if np.isnan(score) else float(score),
+                )
+                for a, is_random, score in zip(asked, chosen.is_random, chosen.score, strict=True)
+            ]
+        )
+        for a in asked:
+            answers.add_query(
+                a.query_id,
+                np.stack([a.left.obs, a.right.obs]),
+                np.stack([a.left.actions, a.right.actions]),
+            )
+        self.n_asked += n
+        self._answer(asked, pairs, pool)
+
+    def _answer(self, asked: Sequence[Asked], pairs: tuple[Cuts, Cuts], pool: Pool) -> None:
+        env_rewards = np.stack([pool.env_rewards(side, self.facts.n_steps) for side in pairs], axis=1)
+        choices = self.labeler.answer(asked, env_rewards)
+        name = self.labeler.name
+        self.store.add_labels(
+            [
+                Label(label_id=f"{name}:{a.query_id}", query_id=a.query_id, labeler=name, choice=c)
+                for a, c in zip(asked, choices, strict=True)
+            ]
+        )
+
+    def _pick(self, n: int, pool: Pool, *, fitted: bool) -> tuple[tuple[Cuts, Cuts], Chosen, str]:
+        name = self.config.strategy if fitted else "uniform"  # B-Pref, too, begins uniformly
+        strategy = STRATEGIES[name]
+        n_candidates = n if strategy is uniform else n * self.config.candidate_factor
+        left, right = self._candidates(n_candidates, pool)
+        logits = np.zeros((self.model.members, n_candidates))
+        if strategy is not uniform:
+            logits = self._logits(left, right, pool)
+        chosen = choose(strategy, logits, n, self.config.random_share, self.rng)
+        return (left.take(chosen.index), right.take(chosen.index)), chosen, name
+
+    def _candidates(self, n: int, pool: Pool) -> tuple[Cuts, Cuts]:
+        """Pairs of clips that are not the same clip twice."""
+        n_steps = self.facts.n_steps
+        recent = max(n_steps, self.config.recent_steps // pool.n_envs)
+        left = pool.sample(n, n_steps, self.rng, recent)
+        right = pool.sample(n, n_steps, self.rng, recent)
+        for _ in range(100):
+            same = (left.envs == right.envs) & (left.starts == right.starts)
+            if not same.any():
+                return left, right
+            again = pool.sample(int(same.sum()), n_steps, self.rng, recent)
+            right.envs[same], right.starts[same] = again.envs, again.starts
+        raise ValueError(
+            f"expected two different clips of {n_steps} steps, found one alone in the {pool.n_steps} steps held of "
+            "each environment; use shorter clips or longer rollouts"
+        )
+
+    def _logits(self, left: Cuts, right: Cuts, pool: Pool) -> NDArray[np.float32]:
+        n_steps = self.facts.n_steps
+        obs = np.stack([pool.obs(left, n_steps), pool.obs(right, n_steps)], axis=1)
+        actions = np.stack([pool.actions(left, n_steps), pool.actions(right, n_steps)], axis=1)
+        return self.model.preference_logits(obs, actions)
+
+    def _cut(self, pairs: tuple[Cuts, Cuts], pool: Pool, agent_step: int) -> list[Asked]:
+        lefts, rights = (cut_clips(self.facts, side, pool, agent_step) for side in pairs)
+        return [
+            Asked(f"q{self.n_asked + i:06d}", left, right)
+            for i, (left, right) in enumerate(zip(lefts, rights, strict=True))
+        ]
+
+
+def cut_clips(facts: ClipFacts, cuts: Cuts, pool: Pool, agent_step: int) -> list[Clip]:
+    """The clips that these cuts mark in the pool, with all that lets them be drawn; no env reward is among it."""
+    obs, actions = pool.obs(cuts, facts.n_steps), pool.actions(cuts, facts.n_steps)
+    views = pool.views(cuts, facts.n_steps)
+    episodes, starts = pool.episode_of(cuts)
+    ages = (pool.position - cuts.starts) * pool.n_envs
+    return [
+        Clip(
+            obs=obs[i],
+            actions=actions[i],
+            view=None if views is None else facts.pack_view(views[i]),
+            n_stack=facts.n_stack,
+            frame_rate=facts.frame_rate,
+            env_index=int(cuts.envs[i]),
+            episode=int(episodes[i]),
+            start_step=int(starts[i]),
+            agent_step=int(agent_step - ages[i]),
+        )
+        for i in range(len(cuts))
+    ]

@@ -1,0 +1,204 @@
+"""The command line: `prefrl train | eval | watch | report | doctor`, generated from the config's dataclasses.
+
+Heavy packages are imported by the command that needs them, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from prefrl.config import Config
+from prefrl.errors import UserError, WorldFault
+
+EXIT_OK, EXIT_FAULT, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+_USAGE = """\
+usage: prefrl COMMAND ...
+
+Train game bots and robots from people's preferences instead of scores.
+
+commands:
+  train    train an agent; writes a run folder
+  eval     measure a run's policy on the env reward
+  watch    write a video of a run's policy
+  report   write a run's report, one HTML page
+  doctor   say what this machine can do and what is missing
+
+`prefrl COMMAND --help` shows what a command takes.
+"""
+
+
+@dataclass(frozen=True)
+class EvalArgs:
+    """Measure a run's policy on the env reward, over whole episodes."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    episodes: int = 20
+    """Episodes to play."""
+    json: bool = False
+    """Print one JSON object instead of a sentence."""
+
+
+@dataclass(frozen=True)
+class WatchArgs:
+    """Write a video of a run's policy, WebM, which browsers play."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    seconds: float = 30.0
+    """Longest video, at the environment's real speed."""
+    out: Path | None = None
+    """Where to; default: video.webm in the run folder."""
+
+
+@dataclass(frozen=True)
+class ReportArgs:
+    """Write a run's report: one HTML page that needs nothing else."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    score_run: Path | None = None
+    """Folder of a run of the same learner on the score (--reward score), to compare with."""
+    out: Path | None = None
+    """Where to; default: report.html in the run folder."""
+
+
+@dataclass(frozen=True)
+class DoctorArgs:
+    """Say what this machine can do, what is missing and how to install it."""
+
+    json: bool = False
+    """Print JSON instead of a table."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 ok, 2 bad input, 1 a fault of ours or the world's, 130 interrupted."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help"):
+        sys.stdout.write(_USAGE)
+        return EXIT_OK if args else EXIT_BAD_INPUT
+    if args[0] == "--version":
+        from importlib.metadata import version
+
+        sys.stdout.write(f"prefrl {version('prefrl')}\n")
+        return EXIT_OK
+    command = COMMANDS.get(args[0])
+    try:
+        if command is None:
+            from prefrl.configfile import nearest
+
+            raise UserError(
+                f"expected a command ({', '.join(COMMANDS)}), got {args[0]!r}{nearest(args[0], list(COMMANDS))}"
+            )
+        return command(args[1:])
+    except UserError as e:
+        return _say(e, EXIT_BAD_INPUT)
+    except WorldFault as e:
+        return _say(e, EXIT_FAULT)
+    except KeyboardInterrupt:
+        sys.stderr.write("prefrl: stopped\n")
+        return EXIT_INTERRUPTED
+
+
+def _train(args: list[str]) -> int:
+    from prefrl.flags import parse_train
+
+    config, resume = parse_train(args)
+    from prefrl.training import Interrupted, train
+
+    try:
+        result = train(config, resume=resume)
+    except Interrupted as e:
+        sys.stderr.write(f"prefrl: stopped and saved; go on with: prefrl train --run-dir {e} --resume\n")
+        return EXIT_INTERRUPTED
+    summary = result.summary
+    sys.stdout.write(
+        f"env return {summary['env_return']:,.1f} ± {summary['env_return_std']:,.1f} over "
+        f"{summary['eval_episodes']} episodes (random {summary['random_return']:,.1f}); "
+        f"{summary['labels']} labels, {summary['timesteps']:,} steps, {summary['seconds']['total']:,.0f} s\n"
+        f"run folder: {result.run.path}\n"
+    )
+    return EXIT_OK
+
+
+def _eval(args: list[str]) -> int:
+    options = tyro.cli(EvalArgs, prog="prefrl eval", args=args)
+    if options.episodes < 1:
+        raise UserError(f"expected --episodes to be at least 1, got {options.episodes}")
+    from prefrl.configfile import load
+    from prefrl.rundir import RunDir
+    from prefrl.training import evaluate_run
+
+    run = RunDir(options.run).must_exist()
+    found, _ = evaluate_run(run, load(run.config), n_episodes=options.episodes)
+    if options.json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        sys.stdout.write(
+            f"env return {found['env_return']:,.1f} ± {found['env_return_std']:,.1f} over {found['episodes']} episodes\n"
+        )
+    return EXIT_OK
+
+
+def _watch(args: list[str]) -> int:
+    options = tyro.cli(WatchArgs, prog="prefrl watch", args=args)
+    from prefrl.rundir import RunDir
+    from prefrl.watch import watch_run
+
+    run = RunDir(options.run).must_exist()
+    out = options.out or options.run / "video.webm"
+    seconds = watch_run(run, out, options.seconds)
+    sys.stdout.write(f"video of {seconds:.1f} s: {out}\n")
+    return EXIT_OK
+
+
+def _report(args: list[str]) -> int:
+    options = tyro.cli(ReportArgs, prog="prefrl report", args=args)
+    from prefrl.report_run import report_run
+    from prefrl.rundir import RunDir
+
+    run = RunDir(options.run).must_exist()
+    score = RunDir(options.score_run).must_exist() if options.score_run is not None else None
+    out = options.out or options.run / "report.html"
+    report_run(run, out, score)
+    sys.stdout.write(f"report: {out}\n")
+    return EXIT_OK
+
+
+def _doctor(args: list[str]) -> int:
+    options = tyro.cli(DoctorArgs, prog="prefrl doctor", args=args)
+    from rich.console import Console
+
+    from prefrl.doctor import check, print_findings, to_json
+
+    findings = check()
+    if options.json:
+        sys.stdout.write(to_json(findings) + "\n")
+    else:
+        print_findings(findings, Console())
+    return EXIT_FAULT if any(f.status == "bad" for f in findings) else EXIT_OK
+
+
+def _say(e: Exception, code: int) -> int:
+    sys.stderr.write(f"prefrl: {e}\n")
+    return code
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": _train,
+    "eval": _eval,
+    "watch": _watch,
+    "report": _report,
+    "doctor": _doctor,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

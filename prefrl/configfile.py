@@ -1,0 +1,137 @@
+"""Configs as TOML: presets and a user's file laid over the defaults, and the resolved config written into the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+import types
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from prefrl.config import Config
+from prefrl.errors import UserError
+
+PRESETS = Path(__file__).parent / "presets"
+_C = TypeVar("_C")
+
+
+def preset_names() -> list[str]:
+    """Names that `--preset` takes."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The settings of a preset.
+
+    Raises:
+        UserError: No preset has that name.
+    """
+    if name not in preset_names():
+        raise UserError(
+            f"expected --preset to be one of {', '.join(preset_names())}, got {name!r}{nearest(name, preset_names())}"
+        )
+    return read_toml(PRESETS / f"{name}.toml")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The settings in a TOML file.
+
+    Raises:
+        UserError: The file cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UserError(f"expected a TOML file at {path}, got: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise UserError(f"expected TOML in {path}, got: {e}") from e
+
+
+def overlay(config: _C, settings: dict[str, Any], source: str) -> _C:
+    """The config with these settings laid over it.
+
+    Raises:
+        UserError: A key that is not in the config (the nearest is named), or a value of another type.
+    """
+    assert dataclasses.is_dataclass(config) and not isinstance(config, type)
+    known = [f.name for f in dataclasses.fields(config)]
+    hints = get_type_hints(type(config))
+    changes: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in known:
+            raise UserError(f"unknown key {key!r} in {source}{nearest(key, known)}")
+        old = getattr(config, key)
+        if dataclasses.is_dataclass(old):
+            if not isinstance(value, dict):
+                raise UserError(f"expected a table [{key}] in {source}, got {value!r}")
+            changes[key] = overlay(old, value, f"{source} [{key}]")
+        else:
+            changes[key] = _typed(value, hints[key], f"{key!r} in {source}")
+    return dataclasses.replace(config, **changes)
+
+
+def dump(config: Config) -> str:
+    """The whole config as TOML."""
+    lines: list[str] = []
+    tables: list[str] = []
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            tables.append(f"\n[{f.name}]")
+            tables += [
+                f"{g.name} = {_toml(getattr(value, g.name))}" for g in dataclasses.fields(value)
+            ]
+        else:
+            lines.append(f"{f.name} = {_toml(value)}")
+    return "\n".join(lines + tables) + "\n"
+
+
+def load(path: Path) -> Config:
+    """The config that `dump` wrote.
+
+    Raises:
+        UserError: It is not there, or not such a config.
+    """
+    settings = read_toml(path)
+    if not isinstance(settings.get("env_id"), str):
+        raise UserError(f"expected env_id in {path}; it is not the config of a run")
+    return overlay(Config(env_id=settings["env_id"]), settings, str(path))
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """'; did you mean X?' where something known is near, else nothing."""
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(x) for x in value) + "]"
+    if isinstance(value, str | bool):
+        return json.dumps(value)  # JSON strings and booleans are TOML's
+    return repr(value)
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """The value as the config wants it, or a UserError; a whole number may stand for a float."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in args:
+            raise UserError(f"expected {where} to be one of {', '.join(map(str, args))}, got {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise UserError(f"expected {where} to be a list, got {value!r}")
+        return tuple(_typed(x, args[0], where) for x in value)
+    if origin is types.UnionType:
+        hint = next(a for a in args if a is not types.NoneType)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise UserError(f"expected {where} to be {_WORDS[hint]}, got {value!r}")
+    return value
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

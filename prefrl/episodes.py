@@ -1,0 +1,46 @@
+"""Episode returns, by the env reward and by the learned reward side by side: for logs and reports, never for learning."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prefrl.recorder import EpisodeEnd
+
+_WINDOW = 100
+"""Episodes that a logged mean is over, as in Stable-Baselines3."""
+
+
+class EpisodeReturns:
+    """Adds up the learned reward of each environment's episode and pairs it with the env return at its end."""
+
+    def __init__(self, n_envs: int) -> None:
+        self._running = np.zeros(n_envs)
+        self._n_steps = 0
+        self._recent: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
+        self.env_returns: list[float] = []
+        self.learned_returns: list[float] = []
+
+    def add_rollout(self, rewards: NDArray[np.float32], ends: list[EpisodeEnd]) -> None:
+        """Take in a rollout's learned rewards (n_steps, N) and the episodes that ended in it."""
+        begin = np.zeros(len(self._running), int)
+        for end in sorted(ends, key=lambda e: e.step):
+            last = end.step - self._n_steps + 1
+            total = self._running[end.env] + rewards[begin[end.env] : last, end.env].sum()
+            self._running[end.env] = 0.0
+            begin[end.env] = last
+            self._recent.append((end.env_return, float(total)))
+            self.env_returns.append(end.env_return)
+            self.learned_returns.append(float(total))
+        for env, first in enumerate(begin):
+            self._running[env] += rewards[first:, env].sum()
+        self._n_steps += len(rewards)
+
+    def recent_means(self) -> tuple[float, float] | None:
+        """Mean env return and mean learned return of the last 100 episodes; None before the first has ended."""
+        if not self._recent:
+            return None
+        means = np.mean(self._recent, axis=0)
+        return float(means[0]), float(means[1])

@@ -1,0 +1,11 @@
+"""The two ways a command ends badly: the user's input was wrong, or the world broke."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """Bad input: one line saying what was expected, what came and what to do; exit code 2."""
+
+
+class WorldFault(RuntimeError):
+    """The environment misbehaved while running (NaN, exception); one line, exit code 1."""

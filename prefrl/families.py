@@ -1,0 +1,29 @@
+"""Families of worlds, told from their ids alone; each has a preset of settings that are known to learn there."""
+
+from __future__ import annotations
+
+
+def family(env_id: str) -> str:
+    """Which kind of world an id names: atari, robots, toy, or custom for every other Gymnasium id."""
+    if env_id.startswith("ALE/"):
+        return "atari"
+    if env_id.startswith("prefrl/"):
+        return "toy"
+    import gymnasium as gym  # slow to import, and not needed for --help
+
+    spec = gym.registry.get(env_id)
+    if spec is not None and str(spec.entry_point).startswith("gymnasium.envs.mujoco"):
+        return "robots"
+    return "custom"
+
+
+def preset_for(env_id: str, device: str) -> str:
+    """The preset that `--preset auto` takes: the family's, and for Atari without a GPU one of smaller networks."""
+    kind = family(env_id)
+    if kind != "atari":
+        return kind
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return "atari" if device == "cuda" else "atari-cpu"

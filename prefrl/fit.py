@@ -1,0 +1,246 @@
+"""Fitting the ensemble to the labels, all members in one batched pass over the same minibatches.
+
+Every member has its own bootstrap: a label weighs Poisson(1) for it, drawn from the label's id, so that the split never
+changes however often the model is refitted. A weight of 0 (probability 1/e) leaves the label out of the member's training
+and makes it one of its validation labels: Christiano et al. 2017, section 2.2.3.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prefrl.config import RewardModelConfig
+from prefrl.loss import decisive_accuracy, label_entropy, preference_logits, preference_loss
+from prefrl.reward_model import RewardModel
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What a fit came to; losses and accuracies are means over members, nan where nothing was there to measure."""
+
+    loss: float
+    val_loss: float
+    accuracy: float
+    """Share of decisive training labels predicted."""
+    val_accuracy: float
+    """The same on the labels a member never saw."""
+    label_entropy: float
+    """No loss can be below it."""
+    l2: float
+    epochs: int
+    n_labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """B labels, oldest first, on Q queries."""
+
+    obs: NDArray[Any]
+    """(Q, 2, T, *O), or planes (Q, 2, T + n_stack - 1, H, W)."""
+    actions: NDArray[Any]
+    """(Q, 2, T, *A)."""
+    rows: NDArray[np.int64]
+    """Query that each label answers, (B,)."""
+    prob_left: NDArray[np.float32]
+    """(B,)."""
+    label_ids: list[str]
+    """What each label's bootstrap is drawn from."""
+
+
+class Fitter:
+    """Keeps what lasts from one fit to the next: each member's L2 coefficient and the order of minibatches.
+
+    Args:
+        model: The ensemble; fitted in place.
+        config: Its settings.
+        seed: Of the bootstrap and of the minibatches.
+    """
+
+    def __init__(self, model: RewardModel, config: RewardModelConfig, seed: int) -> None:
+        self.model = model
+        self.config = config
+        self.seed = seed
+        self.generator = torch.Generator().manual_seed(seed)
+        self.l2 = torch.full((config.members,), config.l2, device=model.device)
+        self.n_fits = 0
+
+    def fit(self, answered: Answered) -> FitReport:
+        """Fit to these labels, from the weights that are there; then freeze the output statistics anew."""
+        config, model = self.config, self.model
+        n_labels = len(answered.label_ids)
+        data = _Tensors.of(answered, self._bootstrap(answered.label_ids), model)
+        model.freeze_input_statistics(data.obs, data.actions)
+        best = _Best(model)
+        optimizer = torch.optim.Adam(model.net.parameters(), lr=config.learning_rate)
+        epoch = 0
+        for _ in range(config.epochs if self.n_fits else config.initial_epochs):
+            train, val = self._epoch(data, optimizer)
+            epoch += 1
+            n_batches = -(-n_labels // config.batch_size)
+            self._adapt_l2(train, val, n_batches)
+            # A member that no label was left out of has nothing to stop it early but its training loss.
+            if best.update(torch.where(val.isnan(), train, val), config.patience):
+                break
+        best.restore()
+        self.n_fits += 1
+        return self._finish(data, epoch)
+
+    def _epoch(self, data: _Tensors, optimizer: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
+        """One pass; mean training and validation loss of each member, both (K,), val nan where it has no label.
+
+        The validation loss costs nothing: a minibatch is computed for every member, and those that were not to be
+        trained on a label have their loss on it before any of its gradients could touch them.
+        """
+        self.model.train()
+        sums = torch.zeros(4, self.model.members, device=self.model.device)
+        order = torch.randperm(len(data), generator=self.generator)
+        for batch in order.to(self.model.device).split(self.config.batch_size):
+            logits = preference_logits(data.rewards(self.model, batch))  # (K, b)
+            losses = preference_loss(logits, data.prob_left[batch], self.config.error_rate)
+            weights = data.weights[:, batch]  # (K, b)
+            trained = (losses * weights).sum(1)
+            loss = trained / weights.sum(1).clamp(min=1.0) + self.l2 * self._squares()
+            optimizer.zero_grad(set_to_none=True)
+            loss.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+            optimizer.step()
+            left_out = (weights == 0).float()
+            with torch.no_grad():
+                sums += torch.stack(
+                    [trained, weights.sum(1), (losses * left_out).sum(1), left_out.sum(1)]
+                )
+        return sums[0] / sums[1].clamp(min=1.0), sums[2] / sums[3]
+
+    def _squares(self) -> Tensor:
+        """Sum of squared weights of each member, biases left alone; (K,)."""
+        members = self.model.members
+        squares = [
+            p.square().reshape(members, -1).sum(1)
+            for name, p in self.model.net.named_parameters()
+            if name.endswith("weight") and "norms" not in name
+        ]
+        return torch.stack(squares).sum(0)
+
+    def _adapt_l2(self, train: Tensor, val: Tensor, n_batches: int) -> None:
+        """Keep the mean validation loss within 1.1 to 1.5 times the mean training loss (DRLHP, section 2.2.3)."""
+        change = (1.0 + self.config.l2_rate) ** n_batches
+        ratio = val / train.clamp(min=1e-8)  # nan where nothing was left out: neither comparison holds
+        self.l2 = torch.where(ratio > self.config.l2_high, self.l2 * change, self.l2)
+        self.l2 = torch.where(ratio < self.config.l2_low, self.l2 / change, self.l2)
+
+    def _bootstrap(self, label_ids: list[str]) -> NDArray[np.float32]:
+        """How often each label is drawn for each member, (K, B)."""
+        members = self.config.members
+        if not self.config.bootstrap:
+            return np.ones((members, len(label_ids)), np.float32)
+        draws = [_poisson_of(label_id, self.seed, members) for label_id in label_ids]
+        return np.stack(draws, axis=1).astype(np.float32)
+
+    @torch.no_grad()
+    def _finish(self, data: _Tensors, epochs: int) -> FitReport:
+        model = self.model.eval()
+        rewards = torch.cat(
+            [
+                data.rewards(model, batch)
+                for batch in torch.arange(len(data), device=model.device).split(256)
+            ],
+            dim=1,
+        )  # (K, B, 2, T)
+        flat = rewards.reshape(model.members, -1)
+        model.reward_mean.copy_(flat.mean(1))
+        model.reward_std.copy_(flat.std(1).clamp(min=1e-6))
+        logits = preference_logits(rewards)
+        losses = preference_loss(logits, data.prob_left, self.config.error_rate)
+        right = decisive_accuracy(logits, data.prob_left)
+        trained, left_out = data.weights > 0, data.weights == 0
+        return FitReport(
+            loss=_mean(losses, trained),
+            val_loss=_mean(losses, left_out),
+            accuracy=_mean(right, trained),
+            val_accuracy=_mean(right, left_out),
+            label_entropy=float(label_entropy(data.prob_left)),
+            l2=float(self.l2.mean()),
+            epochs=epochs,
+            n_labels=len(data),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensors:
+    """The labels on the model's device."""
+
+    obs: Tensor
+    actions: Tensor
+    rows: Tensor
+    prob_left: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(
+        cls, answered: Answered, weights: NDArray[np.float32], model: RewardModel
+    ) -> _Tensors:
+        to = model.device
+        return cls(
+            torch.as_tensor(answered.obs, device=to),
+            torch.as_tensor(answered.actions, device=to),
+            torch.as_tensor(answered.rows, device=to),
+            torch.as_tensor(answered.prob_left, device=to),
+            torch.as_tensor(weights, device=to),
+        )
+
+    def __len__(self) -> int:
+        return len(self.prob_left)
+
+    def rewards(self, model: RewardModel, batch: Tensor) -> Tensor:
+        """(K, b, 2, T)."""
+        rows = self.rows[batch]
+        rewards: Tensor = model(model.unfold(self.obs[rows]), self.actions[rows])
+        return rewards
+
+
+class _Best:
+    """Every member's best weights so far, and whether all members have stopped getting better."""
+
+    def __init__(self, model: RewardModel) -> None:
+        self._params = [p for p in model.net.parameters()]
+        self._members = model.members
+        self._kept = [p.detach().clone() for p in self._params]
+        self._loss = torch.full((model.members,), torch.inf, device=model.device)
+        self._since = torch.zeros(model.members, dtype=torch.long, device=model.device)
+
+    @torch.no_grad()
+    def update(self, losses: Tensor, patience: int) -> bool:
+        """Keep the weights of the members whose loss (K,) fell; True when none has for `patience` passes."""
+        better = losses < self._loss
+        self._loss = torch.where(better, losses, self._loss)
+        self._since = torch.where(better, torch.zeros_like(self._since), self._since + 1)
+        for kept, param in zip(self._kept, self._params, strict=True):
+            mine = better.view(-1, *([1] * (param.dim() - 1)))
+            mine = mine.repeat_interleave(param.shape[0] // self._members, dim=0)
+            torch.where(mine, param, kept, out=kept)
+        return bool((self._since >= patience).all())
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put the kept weights back."""
+        for kept, param in zip(self._kept, self._params, strict=True):
+            param.copy_(kept)
+
+
+def _poisson_of(label_id: str, seed: int, members: int) -> NDArray[np.int64]:
+    """Poisson(1) draws that depend on nothing but the label's id and the seed; (K,)."""
+    digest = hashlib.sha256(label_id.encode()).digest()
+    rng = np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
+    return rng.poisson(1.0, size=members)
+
+
+def _mean(values: Tensor, mask: Tensor) -> float:
+    """Mean over the masked and measured values; nan where there is none."""
+    mask = mask & ~values.isnan()
+    return float(values[mask].mean()) if bool(mask.any()) else float("nan")

@@ -1,0 +1,103 @@
+"""The flags of `prefrl train`: defaults, then the preset, then the user's TOML file, then what is typed."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from prefrl import configfile
+from prefrl.config import Config
+from prefrl.errors import UserError
+from prefrl.families import preset_for
+
+
+@dataclass(frozen=True)
+class TrainArgs:
+    """Train an agent from preferences: it never sees the score."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    preset: str = "auto"
+    """Settings to begin from: auto (by the kind of environment), none, or a name; see prefrl/presets."""
+    config_file: Annotated[str, tyro.conf.arg(aliases=("--config", "--conf-file"))] = ""
+    """A TOML file laid over the preset; flags are laid over it."""
+    resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Go on with the run in --run-dir from its newest checkpoint."""
+
+
+def parse_train(args: list[str]) -> tuple[Config, bool]:
+    """The config that the flags come to, and whether to resume.
+
+    Raises:
+        UserError: A preset, file or key that is not there.
+        SystemExit: tyro has said what is wrong with a flag (2), or shown the help (0).
+    """
+    early = _read_early(args)
+    base = _resumed(early) if early.resume else _begun(early)
+    parsed = tyro.cli(
+        TrainArgs, prog="prefrl train", args=args, default=TrainArgs(base, config_file=early.config)
+    )
+    config = parsed.config
+    if early.resume and (config.env_id, config.seed) != (base.env_id, base.seed):
+        raise UserError(
+            f"expected the env id and seed of the run that is resumed ({base.env_id}, {base.seed}), got "
+            f"{config.env_id}, {config.seed}"
+        )
+    return config, parsed.resume
+
+
+def default_config(env_id: str, **changes: object) -> Config:
+    """The config that `prefrl train --env-id ENV_ID` begins from: the preset of the environment's kind.
+
+    Args:
+        env_id: A Gymnasium id.
+        changes: Top-level fields of the config to set (seed=1, total_labels=350), or tables of a part of it
+            (ppo={"n_steps": 128}).
+
+    Raises:
+        UserError: A field that is not there.
+    """
+    device = str(changes.get("device", "auto"))
+    config = configfile.overlay(
+        Config(env_id=env_id), configfile.read_preset(preset_for(env_id, device)), "preset"
+    )
+    return configfile.overlay(config, changes, "default_config")
+
+
+def _read_early(args: list[str]) -> argparse.Namespace:
+    """Only what decides on the defaults; tyro reads everything again, and says what is wrong."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--env-id", "--env", "--env_id", default="")
+    parser.add_argument("--preset", default="auto")
+    parser.add_argument("--config-file", "--config", "--conf-file", "--config_file", dest="config", default="")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--run-dir", "--run_dir", "-f", default="")
+    parser.add_argument("--resume", action="store_true")
+    try:
+        return parser.parse_known_args(args)[0]
+    except argparse.ArgumentError as e:
+        raise UserError(str(e)) from e
+
+
+def _begun(early: argparse.Namespace) -> Config:
+    settings = configfile.read_toml(Path(early.config)) if early.config else {}
+    env_id = early.env_id or settings.get("env_id", "")
+    base = Config(env_id=env_id or tyro.MISSING)
+    preset = early.preset
+    if preset == "auto":
+        preset = preset_for(env_id, early.device) if isinstance(env_id, str) and env_id else "none"
+    if preset != "none":
+        base = configfile.overlay(base, configfile.read_preset(preset), f"preset {preset}")
+    return configfile.overlay(base, settings, early.config)
+
+
+def _resumed(early: argparse.Namespace) -> Config:
+    if not early.run_dir:
+        raise UserError("expected --run-dir with --resume: the folder of the run to go on with")
+    path = Path(early.run_dir) / "config.toml"
+    if not path.is_file():
+        raise UserError(f"expected the folder of a run (with a config.toml) at {early.run_dir}, found none")
+    return replace(configfile.load(path), run_dir=early.run_dir)

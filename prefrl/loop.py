@@ -1,0 +1,118 @@
+"""The algorithm on one page: collect, ask, fit, as in Christiano et al. 2017, section 2.
+
+PPO drives: whenever it has collected a rollout, and before it learns from it, `PreferenceLoop.after_rollout` is called and
+gives the rollout its rewards. This file knows order and budgets; no SQL, no pictures, no networks, no names of worlds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3 import PPO
+
+from prefrl.answers import Answers
+from prefrl.asking import Asker
+from prefrl.episodes import EpisodeReturns
+from prefrl.fit import FitReport, Fitter
+from prefrl.recorder import Guard, Recorder
+from prefrl.schedules import Schedule, labels_due
+from prefrl.scoring import score_rollout
+from prefrl.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True, slots=True)
+class LabelBudget:
+    """How many labels there are, and when they are asked."""
+
+    schedule: Schedule
+    total_labels: int
+    initial_labels: int
+    """Asked about the untrained policy."""
+    window_steps: float
+    """Agent steps within which all are asked."""
+    hyperbolic_steps: float
+    round_steps: int
+    """Agent steps between two rounds."""
+
+    def due(self, steps: int) -> int:
+        """Labels that should have been asked after this many agent steps."""
+        return labels_due(
+            self.schedule,
+            steps,
+            total_labels=self.total_labels,
+            initial_labels=self.initial_labels,
+            window_steps=self.window_steps,
+            hyperbolic_steps=self.hyperbolic_steps,
+        )
+
+
+class PreferenceLoop:
+    """Collect, ask, fit; the agent learns in between."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        guard: Guard,
+        asker: Asker,
+        answers: Answers,
+        fitter: Fitter,
+        budget: LabelBudget,
+        watch: Stopwatch,
+    ) -> None:
+        self.recorder = recorder
+        self.guard = guard
+        self.asker = asker
+        self.answers = answers
+        self.fitter = fitter
+        self.budget = budget
+        self.watch = watch
+        self.episodes = EpisodeReturns(recorder.num_envs)
+        self.n_rounds = 0
+        self.next_round_at = 0
+        self.last_fit: FitReport | None = None
+        self.disagreement = 0.0
+        """Mean standard deviation of the members' rewards on the last rollout."""
+        self.agent: PPO
+
+    def after_rollout(self, n_steps: int) -> NDArray[np.float32]:
+        """PPO has collected `n_steps` of every environment; give it their learned reward, (n_steps, N)."""
+        # Collect: the recorder has written the rollout into the pool.
+        steps = self.agent.num_timesteps
+        if steps >= self.next_round_at:
+            self.next_round_at = steps + self.budget.round_steps
+            self._ask(steps)
+            self._fit()
+            self.n_rounds += 1
+        return self._reward(n_steps)
+
+    def _ask(self, steps: int) -> None:
+        self.watch.switch("query")
+        # The first rollout is the untrained policy's: only the first batch is due, however long the rollout was.
+        due = self.budget.due(steps) if self.n_rounds else self.budget.initial_labels
+        n = due - self.asker.n_asked
+        if n > 0:
+            self.asker.ask(
+                n, self.recorder.pool, self.answers, agent_step=steps, round_number=self.n_rounds
+            )
+
+    def _fit(self) -> None:
+        self.watch.switch("fit")
+        new_labels = self.asker.store.labels_after(self.answers.cursor)
+        if not self.answers.take_in(new_labels):
+            return
+        answered = self.answers.answered(self.fitter.config.last_labels)
+        if answered is not None:
+            self.last_fit = self.fitter.fit(answered)
+
+    def _reward(self, n_steps: int) -> NDArray[np.float32]:
+        self.watch.switch("score")
+        if self.fitter.n_fits:
+            rewards, self.disagreement = score_rollout(
+                self.fitter.model, self.recorder.pool, n_steps
+            )
+        else:  # nobody has answered yet: nothing is better than anything else
+            rewards = np.zeros((n_steps, self.recorder.num_envs), np.float32)
+        self.episodes.add_rollout(rewards, self.guard.take_ends())
+        return rewards

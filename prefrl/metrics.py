@@ -1,0 +1,78 @@
+"""metrics.csv: every value that is logged, one row for each rollout, in the names that TensorBoard shows."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.logger import KVWriter
+
+
+class MetricsCsv(KVWriter):
+    """Appends a row whenever the logger is dumped; a cell is blank where that rollout measured nothing.
+
+    A column that turns up late is added to the header, and the file written anew; so does a resumed run go on where
+    the file ended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._columns: list[str] = []
+        if path.exists():
+            self._columns = list(read_metrics(path))
+
+    def write(
+        self,
+        key_values: dict[str, Any],
+        key_excluded: dict[str, tuple[str, ...]],
+        step: int = 0,
+    ) -> None:
+        """Write one row."""
+        row = {
+            key: value
+            for key, value in sorted(key_values.items())
+            if isinstance(value, int | float | np.number) and "csv" not in (key_excluded[key] or ())
+        }
+        new = [key for key in row if key not in self._columns]
+        if new:
+            self._widen(new)
+        with self._path.open("a", newline="", encoding="utf-8") as f:
+            csv.DictWriter(f, self._columns).writerow(row)
+
+    def close(self) -> None:
+        """Every row is already in the file."""
+
+    def _widen(self, new: list[str]) -> None:
+        rows: list[dict[str, str]] = []
+        if self._path.exists():
+            with self._path.open(newline="", encoding="utf-8") as f:
+                rows = list(csv.DictReader(f))
+        self._columns += new
+        beside = self._path.with_name(f".{self._path.name}.tmp")
+        with beside.open("w", newline="", encoding="utf-8") as f:
+            writer = csv.DictWriter(f, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        beside.replace(self._path)
+
+
+def read_metrics(path: Path) -> dict[str, list[float | None]]:
+    """Columns of metrics.csv by name; None where a cell is blank or no number."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as f:
+        reader = csv.DictReader(f)
+        columns: dict[str, list[float | None]] = {name: [] for name in reader.fieldnames or []}
+        for row in reader:
+            for name, cells in columns.items():
+                cells.append(_number(row.get(name)))
+    return columns
+
+
+def _number(cell: str | None) -> float | None:
+    try:
+        return float(cell or "")
+    except ValueError:
+        return None

@@ -1,0 +1,172 @@
+"""The recorder stands between the world and PPO: it writes what happens into the pool and lets no score pass.
+
+Order of wrappers, lowest first: world, Guard, Recorder, observation normalisation. The pool therefore holds the world's
+own observations, and PPO gets a reward of 0 for every step until the ensemble has scored the rollout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+
+from prefrl.errors import UserError, WorldFault
+from prefrl.pool import Layout, Pool
+from prefrl.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeEnd:
+    """An episode that ended, seen from below the recorder."""
+
+    env: int
+    step: int
+    """The environment's step, counted since the run began, that was the episode's last."""
+    env_return: float
+    n_steps: int
+
+
+class Guard(VecEnvWrapper):
+    """Stops at the first observation or env reward that is not finite, and notes the episodes that end."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        super().__init__(venv)
+        self.n_steps = 0
+        self._ends: list[EpisodeEnd] = []
+
+    def reset(self) -> VecEnvObs:
+        """Reset every environment."""
+        obs = self.venv.reset()
+        self._check(obs, "observation after reset")
+        return obs
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step every environment."""
+        obs, rewards, dones, infos = self.venv.step_wait()
+        self._check(obs, "observation")
+        self._check(rewards, "env reward")
+        for env, info in enumerate(infos):
+            if "episode" in info:
+                episode = info["episode"]
+                end = EpisodeEnd(env, self.n_steps, float(episode["r"]), int(episode["l"]))
+                self._ends.append(end)
+        self.n_steps += 1
+        return obs, rewards, dones, infos
+
+    def take_ends(self) -> list[EpisodeEnd]:
+        """The episodes that ended since the last call."""
+        ends, self._ends = self._ends, []
+        return ends
+
+    def _check(self, values: Any, what: str) -> None:
+        if np.isfinite(values).all():
+            return
+        rows = np.asarray(values).reshape(self.num_envs, -1)
+        env = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        raise WorldFault(
+            f"expected a finite {what}, got {rows[env][~np.isfinite(rows[env])][0]} from environment {env} at its "
+            f"step {self.n_steps}; the world is broken there, nothing was learned from it"
+        )
+
+
+class Recorder(VecEnvWrapper):
+    """Writes every step into the pool and hands PPO a reward of 0.
+
+    Args:
+        world: The world, for its facts.
+        guard: Its guarded `VecEnv`.
+        memory_mib: Memory for the pool.
+        with_views: Whether the world puts views into its infos.
+    """
+
+    def __init__(self, world: World, guard: Guard, memory_mib: int, with_views: bool) -> None:
+        super().__init__(guard)
+        self._with_views = with_views
+        self._memory_mib = memory_mib
+        self._n_stack = world.n_stack
+        self._zeros = np.zeros(self.num_envs, np.float32)
+        self._episodes = np.zeros(self.num_envs, np.int64)
+        self._episode_steps = np.zeros(self.num_envs, np.int64)
+        self._pool: Pool | None = None
+        self._obs: NDArray[Any] = np.empty(0)
+        self._views: NDArray[Any] | None = None
+        self._actions: NDArray[Any] = np.empty(0)
+
+    @property
+    def pool(self) -> Pool:
+        """Where the behaviour goes; there from the first reset on, which shows the shape of views."""
+        if self._pool is None:
+            raise RuntimeError("expected reset() before the pool is used")
+        return self._pool
+
+    def reset(self) -> VecEnvObs:
+        """Reset every environment; a new episode begins in each."""
+        obs = np.asarray(self.venv.reset())
+        self._views = self._reset_views(range(self.num_envs)) if self._with_views else None
+        if self._pool is None:
+            self._pool = self._make_pool()
+        else:
+            self._episodes += 1
+        self._episode_steps[:] = 0
+        self._obs = obs.copy()
+        return obs
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Pass the actions on, remembering them."""
+        self._actions = np.array(actions)
+        super().step_async(actions)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Record the step; reward 0 and no word of the score go on."""
+        obs, env_rewards, dones, infos = self.venv.step_wait()
+        assert isinstance(obs, np.ndarray)
+        self.pool.add(
+            self._obs, self._actions, env_rewards, self._views, self._episodes, self._episode_steps
+        )
+        self._episode_steps += 1
+        for env, info in enumerate(infos):
+            if info.pop("episode", None) is not None or dones[env]:
+                self._episodes[env] += 1
+                self._episode_steps[env] = 0
+        if self._with_views:
+            self._views = np.stack([self._view_after(e, bool(dones[e]), infos[e]) for e in range(len(infos))])
+        self._obs = obs.copy()
+        return obs, self._zeros.copy(), dones, [_without_score(info) for info in infos]
+
+    def _view_after(self, env: int, done: bool, info: dict[str, Any]) -> NDArray[Any]:
+        view: NDArray[Any] = (self.unwrapped.reset_infos[env] if done else info)["view"]
+        return view
+
+    def _reset_views(self, envs: range) -> NDArray[Any]:
+        return np.stack([np.asarray(self.unwrapped.reset_infos[env]["view"]) for env in envs])
+
+    def _make_pool(self) -> Pool:
+        obs_space, action_space = self.observation_space, self.action_space
+        assert isinstance(obs_space, spaces.Box)
+        views = self._views
+        layout = Layout(
+            obs_shape=obs_space.shape,
+            obs_dtype=obs_space.dtype,
+            action_shape=() if isinstance(action_space, spaces.Discrete) else action_space.shape or (),
+            action_dtype=action_space.dtype or np.int64,
+            view_shape=None if views is None else views.shape[1:],
+            view_dtype=np.uint8 if views is None else views.dtype,
+            n_stack=self._n_stack,
+        )
+        capacity = self._memory_mib * 2**20 // (layout.step_bytes * self.num_envs)
+        if capacity < 1:
+            raise UserError(
+                f"expected clip memory for at least one step of every environment, got {self._memory_mib} MiB where "
+                f"a step takes {layout.step_bytes * self.num_envs} bytes; raise --clip-memory"
+            )
+        return Pool(layout, self.num_envs, capacity)
+
+
+def _without_score(info: dict[str, Any]) -> dict[str, Any]:
+    """Only what PPO needs to bootstrap at a time limit; a world's own info may tell of reward in many ways."""
+    return {k: info[k] for k in ("terminal_observation", "TimeLimit.truncated") if k in info}

@@ -1,0 +1,105 @@
+"""Gathers what a run folder holds for its report; reads data only, and runs nothing that the folder brings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from labeling.clip import ClipError, ClipFiles
+from labeling.store import Store
+from numpy.typing import NDArray
+
+from prefrl import build, configfile
+from prefrl.config import Config
+from prefrl.metrics import read_metrics
+from prefrl.report import GalleryClip, ReportData, write_report
+from prefrl.rundir import RunDir
+
+
+def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
+    """Write the report of a run; `score` is a run of the same learner on the env reward, to compare with."""
+    config = configfile.load(run.config)
+    gallery = _read_gallery(run.gallery)
+    most, least, note = _draw_gallery(run, config, gallery)
+    write_report(
+        out,
+        ReportData(
+            title=f"{config.env_id}, seed {config.seed}",
+            config=dataclasses.asdict(config),
+            result=run.read_result(),
+            metrics=read_metrics(run.metrics),
+            label_mix=_label_mix(run.labels),
+            learned_vs_env=_returns(gallery),
+            most_liked=most,
+            least_liked=least,
+            gallery_note=note,
+            score_return=None if score is None else _number(score.read_result().get("env_return")),
+        ),
+    )
+
+
+def _read_gallery(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    gallery = json.loads(path.read_text(encoding="utf-8"))
+    return gallery if isinstance(gallery, dict) else {}
+
+
+def _returns(
+    gallery: dict[str, Any],
+) -> tuple[NDArray[np.floating], NDArray[np.floating]] | None:
+    learned, env = gallery.get("learned_returns"), gallery.get("env_returns")
+    if not learned or not env or len(learned) != len(env):
+        return None
+    return np.array(learned, float), np.array(env, float)
+
+
+def _label_mix(labels: Path) -> dict[str, int]:
+    if not labels.is_file():
+        return {}
+    with Store.open_read_only(labels) as store:
+        return {str(choice): n for choice, n in store.counts().n_by_choice.items()}
+
+
+def _draw_gallery(
+    run: RunDir, config: Config, gallery: dict[str, Any]
+) -> tuple[list[GalleryClip], list[GalleryClip], str | None]:
+    """Clips the model likes most and least; and why there are none, where there are none."""
+    entries = [gallery.get(name) or [] for name in ("most_liked", "least_liked")]
+    if config.reward == "score":
+        return [], [], "A run on the score has no reward model that could like a clip."
+    if not any(entries):
+        return [], [], (
+            "No pictures were recorded for this run; train with --world.record-views always to see clips here."
+        )
+    world = build.make_world(config, n_envs=1, seed=0, views=True)
+    drawer = world.drawer
+    world.venv.close()
+    if drawer is None:
+        return [], [], f"Clips of {config.env_id} cannot be drawn."
+    files = ClipFiles(run.clips)
+    drawn: list[list[GalleryClip]] = []
+    for side in entries:
+        clips = []
+        for entry in side:
+            try:
+                clip = files.read(str(entry["clip_id"]))
+            except ClipError as e:
+                return [], [], f"A clip of the gallery could not be read: {e}"
+            clips.append(
+                GalleryClip(
+                    frames=drawer.draw(clip.obs, clip.view),
+                    frame_rate=clip.frame_rate,
+                    learned_return=float(entry["learned_return"]),
+                    caption=f"env return {float(entry['env_return']):.2f}, at step {clip.agent_step:,}",
+                )
+            )
+        drawn.append(clips)
+    return drawn[0], drawn[1], None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

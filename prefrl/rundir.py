@@ -1,0 +1,135 @@
+"""The run folder: one place that knows what lies where, and that files appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefrl.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class RunDir:
+    """A run folder, there already or to be made."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.toml"
+
+    @property
+    def result(self) -> Path:
+        """What came of the run."""
+        return self.path / "result.json"
+
+    @property
+    def metrics(self) -> Path:
+        """A row per rollout."""
+        return self.path / "metrics.csv"
+
+    @property
+    def labels(self) -> Path:
+        """The store of queries and labels."""
+        return self.path / "labels.sqlite"
+
+    @property
+    def clips(self) -> Path:
+        """Files of the clips that were asked about."""
+        return self.path / "clips"
+
+    @property
+    def policy(self) -> Path:
+        """The policy, a plain Stable-Baselines3 zip."""
+        return self.path / "policy.zip"
+
+    @property
+    def reward(self) -> Path:
+        """The reward model's weights and statistics."""
+        return self.path / "reward.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder for each checkpoint, named by its agent steps."""
+        return self.path / "checkpoints"
+
+    @property
+    def gallery(self) -> Path:
+        """Clips of the end of training with their learned and env returns."""
+        return self.path / "gallery.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files for TensorBoard."""
+        return self.path / "tensorboard"
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: It is there already, or cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True)
+        except FileExistsError as e:
+            raise UserError(
+                f"expected a run folder that does not exist yet, got {self.path}; choose another --run-dir, or go on with "
+                "that run by --resume"
+            ) from e
+        except OSError as e:
+            raise UserError(f"expected to make the run folder {self.path}, got: {e.strerror}") from e
+
+    def must_exist(self) -> RunDir:
+        """Itself, if it is the folder of a run.
+
+        Raises:
+            UserError: It is not.
+        """
+        if not self.config.is_file():
+            raise UserError(
+                f"expected the folder of a run (with a config.toml) at {self.path}, found "
+                + ("none there" if self.path.exists() else "nothing there")
+            )
+        return self
+
+    def read_result(self) -> dict[str, Any]:
+        """What `result.json` says; empty where the run has not ended."""
+        if not self.result.is_file():
+            return {}
+        try:
+            result = json.loads(self.result.read_text(encoding="utf-8"))
+        except ValueError as e:
+            raise UserError(f"expected JSON in {self.result}, got: {e}") from e
+        if not isinstance(result, dict):
+            raise UserError(f"expected a JSON object in {self.result}, got {type(result).__name__}")
+        return result
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place, make it durable, then put it there: never half a file."""
+    beside = path.with_name(f".{path.name}.tmp")
+    with beside.open("w", encoding="utf-8") as f:
+        f.write(text)
+        f.flush()
+        os.fsync(f.fileno())
+    beside.replace(path)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write JSON as `write_text` does; numbers that are not finite become null, which JSON has a word for."""
+    write_text(path, json.dumps(_plain(data), indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value

@@ -1,0 +1,351 @@
+"""One run from its first step to its result: set up, train, evaluate, write the folder."""
+
+from __future__ import annotations
+
+import math
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from labeling.clip import ClipFiles
+from labeling.store import Store
+from safetensors.torch import save_file
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+
+from prefrl import build, configfile
+from prefrl.checkpoint import load_newest, save_checkpoint
+from prefrl.config import Config
+from prefrl.errors import UserError
+from prefrl.evaluate import evaluate, policy_act, random_act
+from prefrl.gallery import write_gallery
+from prefrl.labelers import LabelFunction
+from prefrl.learn import RolloutHooks, export_policy, plain_ppo
+from prefrl.loop import PreferenceLoop
+from prefrl.metrics import MetricsCsv
+from prefrl.progress import ProgressView, Status
+from prefrl.rundir import RunDir, write_json, write_text
+from prefrl.state import put_state, read_back_answers, take_state
+from prefrl.stopwatch import Stopwatch
+from prefrl.world import World
+
+_PACKAGES = ("prefrl", "torch", "stable-baselines3", "gymnasium", "numpy", "mujoco", "ale-py")
+_N_EVAL_ENVS = 8
+
+
+class Interrupted(Exception):  # noqa: N818  # no error: the user asked for it
+    """Ctrl-C or SIGTERM came; the run is saved and can go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished run gives to a caller in Python."""
+
+    run: RunDir
+    summary: dict[str, Any]
+    """What result.json says."""
+
+
+def train(config: Config, *, labeler: LabelFunction | None = None, resume: bool = False) -> Result:
+    """Train an agent as the config says, and write its run folder.
+
+    Args:
+        config: Every setting.
+        labeler: A function of your own that answers instead of `config.labeler`: it gets the left and the right clip,
+            and returns a `Choice`. It never sees the env reward.
+        resume: Go on from the newest checkpoint of the run folder instead of making a new one.
+
+    Raises:
+        UserError: Bad input; nothing has been written.
+        WorldFault: The environment broke while running.
+        Interrupted: The user stopped the run, which is saved.
+    """
+    with ExitStack() as stack:
+        return _Training(config, labeler, resume, stack).run_to_end()
+
+
+def default_run_dir(config: Config) -> str:
+    """Where a run goes when the user names no folder; `ENV__REWARD__SEED__TIME`, as CleanRL names its runs."""
+    env = config.env_id.replace("/", "-").replace(":", "-")
+    return f"runs/{env}__{config.reward}__{config.seed}__{int(time.time())}"
+
+
+class _Training:
+    """A run in progress."""
+
+    def __init__(
+        self, config: Config, labeler: LabelFunction | None, resume: bool, stack: ExitStack
+    ) -> None:
+        build.check_names(config)
+        if not config.run_dir:
+            config = replace(config, run_dir=default_run_dir(config))
+        torch.set_num_threads(config.torch_threads)
+        self.config = config
+        self.run = RunDir(Path(config.run_dir))
+        self.seeds = build.Seeds.of(config.seed)
+        answering = build.make_labeler(config, labeler, self.seeds.labeler)
+        self.with_labels = config.reward == "preferences"
+        self.views = self.with_labels and build.wants_views(config, answering)
+        self.world = self._world(config.world.n_envs, self.seeds.world, self.views)
+        stack.callback(self.world.venv.close)
+        build.clip_steps(config, self.world)
+        if resume:
+            self.run.must_exist()
+        else:
+            self.run.create()
+            write_text(self.run.config, configfile.dump(config))
+        self.watch = Stopwatch()
+        self.loop: PreferenceLoop | None = None
+        self.agent: PPO
+        if self.with_labels:
+            store = stack.enter_context(Store(self.run.labels))
+            self.loop = build.build_loop(
+                config, self.world, store, self.run, answering, self.watch
+            )
+            self.agent = self.loop.agent
+        else:
+            self.agent = build.build_agent(config, self.world, self.seeds)
+        self.stopping = False
+        self.next_checkpoint_at = config.checkpoint_steps
+        if resume:
+            self._resume()
+        self.start_steps = self.agent.num_timesteps
+
+    def run_to_end(self) -> Result:
+        """Train, then write everything that a finished run holds."""
+        with ProgressView(
+            self.config.total_timesteps, self.config.progress, self.start_steps
+        ) as self.progress:
+            self._learn()
+        self._checkpoint()
+        export_policy(self.agent, self.config.ppo, self.run.policy)
+        if self.loop is not None:
+            tensors = {k: v.contiguous() for k, v in self.loop.fitter.model.state_dict().items()}
+            save_file(tensors, self.run.reward)
+            write_gallery(
+                self.run.gallery,
+                ClipFiles(self.run.clips),
+                self.loop,
+                self.seeds.evaluation,
+                with_clips=self.world.drawer is not None and self.views,
+            )
+        summary = self._summary()
+        write_json(self.run.result, summary)
+        return Result(self.run, summary)
+
+    def _world(self, n_envs: int, seed: int, views: bool) -> World:
+        return build.make_world(self.config, n_envs=n_envs, seed=seed, views=views)
+
+    def _learn(self) -> None:
+        remaining = self.config.total_timesteps - self.agent.num_timesteps
+        if remaining <= 0:
+            return
+        self.agent.set_logger(self._logger())
+        hooks = RolloutHooks(self._before_rollout, self._after_rollout)
+        with _stop_signals(self._stop):
+            self.agent.learn(
+                remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.start_steps
+            )
+        self.watch.switch(None)
+
+    def _before_rollout(self) -> None:
+        """PPO's parameters are at rest: the moment to save, or to stop."""
+        self.watch.switch(None)
+        due = self.agent.num_timesteps >= self.next_checkpoint_at
+        if self.stopping or due:
+            self._checkpoint()
+        if self.stopping:
+            raise Interrupted(str(self.run.path))
+        self.watch.switch("collect")
+
+    def _after_rollout(self) -> None:
+        """The rollout has its rewards; PPO is about to learn from it."""
+        env_return = self._log()
+        loop, config = self.loop, self.config
+        fit = loop.last_fit if loop is not None else None
+        self.progress.update(
+            Status(
+                steps=self.agent.num_timesteps,
+                labels=loop.answers.n_labels if loop is not None else 0,
+                total_labels=config.total_labels if loop is not None else 0,
+                env_return=env_return,
+                val_accuracy=fit.val_accuracy if fit is not None else None,
+            )
+        )
+        self.watch.switch("learn")
+
+    def _log(self) -> float | None:
+        """Record what belongs in metrics.csv and TensorBoard; returns the recent mean env return."""
+        record = self.agent.logger.record
+        loop = self.loop
+        record("time/seconds", self.watch.total())
+        if loop is None:
+            # SB3's own rollout/ep_rew_mean is the env reward here: there is no other.
+            recent = [e["r"] for e in self.agent.ep_info_buffer or ()]
+            env_return = float(np.mean(recent)) if recent else None
+        else:
+            means = loop.episodes.recent_means()
+            env_return = None if means is None else means[0]
+            if means is not None:
+                record("rollout/ep_learned_rew_mean", means[1])
+            record("prefs/labels_total", loop.answers.n_labels)
+            self._log_fit(loop)
+        if env_return is not None:
+            record("rollout/ep_env_rew_mean", env_return)
+        return env_return
+
+    def _log_fit(self, loop: PreferenceLoop) -> None:
+        fit = loop.last_fit
+        if fit is None:
+            return
+        for name in ("loss", "val_loss", "accuracy", "val_accuracy", "label_entropy", "l2", "epochs"):
+            value = getattr(fit, name)
+            if not math.isnan(value):
+                self.agent.logger.record(f"reward_model/{name}", value)
+        self.agent.logger.record("reward_model/disagreement", loop.disagreement)
+        counts = loop.answers.counts()
+        self.agent.logger.record("prefs/skip_rate", counts["skip"] / max(1, sum(counts.values())))
+
+    def _logger(self) -> Logger:
+        writers: list[KVWriter] = [MetricsCsv(self.run.metrics)]
+        if util.find_spec("tensorboard") is not None:
+            writers.append(TensorBoardOutputFormat(str(self.run.tensorboard)))
+        return Logger(str(self.run.path), writers)
+
+    def _checkpoint(self) -> None:
+        save_checkpoint(
+            self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop)
+        )
+        self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
+
+    def _resume(self) -> None:
+        checkpoint = load_newest(self.run.checkpoints)
+        if checkpoint is None:
+            raise UserError(
+                f"expected a whole checkpoint under {self.run.checkpoints} to go on from, found none; start the run anew "
+                "in another folder"
+            )
+        put_state(checkpoint, self.agent, self.loop)
+        if self.loop is not None:
+            read_back_answers(self.loop, ClipFiles(self.run.clips))
+        self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
+
+    def _stop(self) -> None:
+        self.stopping = True
+
+    def _summary(self) -> dict[str, Any]:
+        config = self.config
+        begin = time.perf_counter()
+        trained, chance = evaluate_run(self.run, config, with_random=True)
+        seconds = {name: round(s, 3) for name, s in self.watch.seconds.items()}
+        summary: dict[str, Any] = {
+            "env_id": config.env_id,
+            "seed": config.seed,
+            "reward": config.reward,
+            "labels": self.loop.answers.n_labels if self.loop is not None else 0,
+            "timesteps": self.agent.num_timesteps,
+            "env_return": trained["env_return"],
+            "env_return_std": trained["env_return_std"],
+            "random_return": chance,
+            "eval_episodes": config.eval.episodes,
+            "seconds": {
+                "total": round(sum(self.watch.seconds.values()), 3),
+                **{name: seconds.get(name, 0.0) for name in ("collect", "learn", "fit", "query", "score")},
+                "evaluate": round(time.perf_counter() - begin, 3),
+            },
+            "reward_model": None,
+            "versions": versions(),
+        }
+        if self.loop is not None:
+            fit = self.loop.last_fit
+            summary["reward_model"] = {
+                "val_accuracy": fit.val_accuracy if fit is not None else None,
+                "train_accuracy": fit.accuracy if fit is not None else None,
+                "members": config.reward_model.members,
+            }
+            summary["choices"] = self.loop.answers.counts()
+        return summary
+
+
+def evaluate_run(
+    run: RunDir, config: Config, *, with_random: bool = False, n_episodes: int | None = None
+) -> tuple[dict[str, float], float | None]:
+    """Env return of a run's policy over whole episodes, and of a random policy over as many.
+
+    Returns:
+        `env_return`, `env_return_std` and `episodes`; then the random policy's mean, None where it was not asked for.
+    """
+    n = n_episodes or config.eval.episodes
+    n_envs = min(_N_EVAL_ENVS, n)
+    seed = build.Seeds.of(config.seed).evaluation
+    chance = None
+    if with_random:
+        world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
+        chance = evaluate(world.venv, random_act(world.venv, seed), n).mean
+        world.venv.close()
+    world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
+    agent = load_policy(run, config, world)
+    torch.manual_seed(seed)
+    result = evaluate(world.venv, policy_act(agent, config.eval.deterministic), n)
+    world.venv.close()
+    return {"env_return": result.mean, "env_return_std": result.std, "episodes": n}, chance
+
+
+def load_policy(run: RunDir, config: Config, world: World) -> PPO:
+    """The policy of a run, its weights alone read from the zip: nothing in it is unpickled.
+
+    Raises:
+        UserError: There is no policy, or it is not one for this world.
+    """
+    if not run.policy.is_file():
+        raise UserError(
+            f"expected a trained policy at {run.policy}, found none; the run has not ended, go on with it by --resume"
+        )
+    venv = world.venv
+    device = build.resolve_device(config.device)
+    agent = plain_ppo(venv.observation_space, venv.action_space, config.ppo, device)
+    try:
+        agent.set_parameters(str(run.policy), device=device)
+    except (RuntimeError, ValueError, KeyError, OSError) as e:
+        first = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise UserError(f"expected a policy for {config.env_id} in {run.policy}, got: {first}") from e
+    return agent
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def _stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM stop the run at the end of its rollout; a second Ctrl-C stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: object) -> None:
+        stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,68 @@
+"""What the learner needs from a world, so that it can know none of them by name.
+
+A world is a Stable-Baselines3 `VecEnv` with a few facts beside it. Worlds live in `envs` (Atari, robots, toy) and in
+`prefrl.custom` (a user's own Gymnasium id); this file must import neither.
+
+The `VecEnv` keeps three customs in its infos:
+
+- `info["view"]`, on every step and in `reset_infos`, is the least that lets the *observation just returned* be drawn
+  later; absent where views are off, or where the observation is itself the picture.
+- `info["episode"] = {"r": env return, "l": steps}` stands in the info of the step that ended an episode, also where the
+  learner is not shown that end (`done` stays False); the observation returned with it begins the next episode.
+- A `done` that the learner does see is always a time limit: `info["TimeLimit.truncated"]` is True and
+  `info["terminal_observation"]` is there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+
+
+class Drawer(Protocol):
+    """Turns a stored clip into pictures; picklable, so that another process can do the drawing."""
+
+    def draw(self, obs: NDArray[Any], view: NDArray[Any] | None) -> NDArray[np.uint8]:
+        """Frames (T, H, W, 3) RGB; frame t is the state the learner saw when it chose action t."""
+        ...
+
+
+class World(Protocol):
+    """One kind of environment, many copies of it, and what is known about them."""
+
+    @property
+    def env_id(self) -> str:
+        """The id it was made by."""
+        ...
+
+    @property
+    def venv(self) -> VecEnv:
+        """The environments, unwrapped: `reset_infos` are its own."""
+        ...
+
+    @property
+    def frame_rate(self) -> float:
+        """Agent steps per second when the world runs at its real speed."""
+        ...
+
+    @property
+    def horizon(self) -> int | None:
+        """Steps after which every episode is cut, whatever happened; None where the learner sees no end at all."""
+        ...
+
+    @property
+    def n_stack(self) -> int:
+        """Planes stacked in one (n_stack, H, W) image observation, oldest first; 1 where nothing is stacked."""
+        ...
+
+    @property
+    def drawer(self) -> Drawer | None:
+        """None where clips of this world cannot be drawn."""
+        ...
+
+    def pack_view(self, views: NDArray[Any]) -> NDArray[Any]:
+        """Turn the `info["view"]` rows of a clip, (T, *view_shape), into what a clip file keeps for the drawer."""
+        ...
