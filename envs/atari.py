@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from envs import WorldError, nearest
 from envs.atari_drawer import AtariDrawer, pack_tapes
-from envs.atari_games import SCORE_AREAS, Box, Rules, Tape, check_boxes, covered, play
+from envs.atari_games import SCORE_AREAS, Rules, check_boxes, covered
+from envs.atari_venv import AtariVecEnv
 
-__all__ = ["AtariVecEnv", "AtariWorld", "game_ids", "make"]
+__all__ = ["AtariWorld", "game_ids", "make"]
 
 TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})
-TAPE_STEPS = 1500
-"""A tape this long is ended with the game on it: seeding anew costs as much as 300 steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,160 +145,3 @@ def _screen(rom: str) -> tuple[int, int]:
     ale.loadROM(path)
     height, width = ale.getScreenDims()
     return int(height), int(width)
-
-
-class AtariVecEnv(VecEnv):
-    """ALE's vector environment as an SB3 `VecEnv` that knows no ends.
-
-    After a restart the newest plane of a stack is the new game's first frame, the older ones are
-    black (zeros).
-    """
-
-    render_mode: str | None = None
-
-    def __init__(
-        self,
-        rules: Rules,
-        n_envs: int,
-        seed: int,
-        frame_size: int,
-        n_stack: int,
-        hidden: Iterable[Box],
-        keep_steps: int,
-    ) -> None:
-        self._games = play(rules, n_envs, (frame_size, frame_size), n_stack=n_stack)
-        super().__init__(
-            n_envs, self._games.single_observation_space, self._games.single_action_space
-        )
-        self._hidden = [(slice(y, y + h), slice(x, x + w)) for x, y, w, h in hidden]
-        self._keep_steps = keep_steps
-        """0 where no views are wanted."""
-        self.tapes: list[dict[int, Tape]] = [{} for _ in range(n_envs)]
-        """The tapes of each environment that can still be drawn, by number, oldest first."""
-        self._n_tapes = 0
-        self._current = np.zeros(n_envs, np.int64)
-        self._tape_steps = np.zeros(n_envs, np.int64)
-        self._returns = np.zeros(n_envs)
-        self._lengths = np.zeros(n_envs, np.int64)
-        self._actions = np.zeros(n_envs, np.int64)
-        self.seed(seed)
-
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Choose the games to come, from the next `reset` on; see `VecEnv.seed`."""
-        seeds = super().seed(seed)
-        self._rngs = [np.random.default_rng((int(seeds[0] or 0), i)) for i in range(self.num_envs)]
-        return seeds
-
-    def reset(self) -> NDArray[np.uint8]:
-        """Start a game in every environment."""
-        self._returns[:] = 0.0
-        self._lengths[:] = 0
-        everywhere = np.ones(self.num_envs, bool)
-        obs: NDArray[np.uint8] = self._start_games(everywhere, everywhere)
-        self.reset_infos = self._view_infos()
-        return obs
-
-    def step_async(self, actions: NDArray[Any]) -> None:
-        """Begin a step with `actions` (n_envs,)."""
-        self._actions = np.asarray(actions, np.int64)
-        n_actions = self._games.single_action_space.n
-        if self._actions.min() < 0 or self._actions.max() >= n_actions:  # ALE would hang
-            raise ValueError(f"actions must be 0 to {n_actions - 1}, got {actions}")
-        self._games.send(self._actions)
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """Finish the step; where it ended a game, the observation is the first of the next one."""
-        obs, rewards, terminated, truncated, _ = self._games.recv()
-        self._record()
-        self._returns += rewards
-        self._lengths += 1
-        over = terminated | truncated
-        episodes = [
-            {"r": float(r), "l": int(n)}
-            for r, n in zip(self._returns[over], self._lengths[over], strict=True)
-        ]
-        if over.any():
-            self._returns[over] = 0.0
-            self._lengths[over] = 0
-            obs = self._start_games(over, over & (self._tape_steps >= TAPE_STEPS))
-        else:
-            self._hide(obs)
-        infos = self._view_infos()
-        for i, episode in zip(np.flatnonzero(over), episodes, strict=True):
-            infos[i]["episode"] = episode
-        return obs, rewards.astype(np.float32), np.zeros(self.num_envs, bool), infos
-
-    def _start_games(self, where: NDArray[np.bool_], seeded: NDArray[np.bool_]) -> Any:
-        """Restart the games of some environments, some of these on a new tape."""
-        seeds = np.full(self.num_envs, -1)  # -1: go on with the generator as it stands
-        for i in np.flatnonzero(seeded):
-            seeds[i] = self._rngs[i].integers(2**31 - 1)
-            self._tape_steps[i] = 0
-            self._n_tapes += 1
-            self._current[i] = self._n_tapes
-            if self._keep_steps:
-                self._insert_tape(self.tapes[i], int(seeds[i]))
-        obs, _ = self._games.reset(seed=seeds[where], options={"reset_mask": where})
-        self._hide(obs)
-        return obs
-
-    def _insert_tape(self, tapes: dict[int, Tape], seed: int) -> None:
-        """Begin a tape, and forget those of which every step is too old."""
-        n_steps = sum(len(tape.actions) for tape in tapes.values())
-        for number, tape in list(tapes.items()):
-            n_steps -= len(tape.actions)
-            if n_steps < self._keep_steps:
-                break
-            del tapes[number]
-        tapes[self._n_tapes] = Tape(seed, bytearray())
-
-    def _record(self) -> None:
-        self._tape_steps += 1
-        if self._keep_steps:
-            for i, action in enumerate(self._actions.tolist()):
-                self.tapes[i][self._current[i]].actions.append(action)
-
-    def _view_infos(self) -> list[dict[str, Any]]:
-        if not self._keep_steps:
-            return [{} for _ in range(self.num_envs)]
-        views = np.stack([np.arange(self.num_envs), self._current, self._tape_steps], axis=1)
-        views.flags.writeable = False
-        return [{"view": view} for view in views]
-
-    def _hide(self, obs: NDArray[np.uint8]) -> None:
-        for rows, columns in self._hidden:
-            obs[:, :, rows, columns] = 0
-
-    def close(self) -> None:
-        """Stop the emulators."""
-        self._games.close()
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of this vector environment, once per index."""
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Not possible: the environments are C++.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"{attr_name} cannot be set on Atari games")
-
-    def env_method(
-        self,
-        method_name: str,
-        *method_args: Any,
-        indices: VecEnvIndices = None,
-        **method_kwargs: Any,
-    ) -> list[Any]:
-        """Not possible: the environments are C++.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"Atari games have no method {method_name}")
-
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
-        """No: there is nothing to wrap."""
-        return [False for _ in self._get_indices(indices)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import json
 import os
 import sys
@@ -25,6 +26,9 @@ NO_GL = (
     "cannot draw robots: {cause}; install a software renderer (Debian, Ubuntu: apt install libegl1 "
     "libgl1-mesa-dri, or libosmesa6) or name one that works in the environment variable MUJOCO_GL"
 )
+
+OFF = ("off", "0", "false", "disable", "disabled")
+"""What MuJoCo takes in MUJOCO_GL for no OpenGL."""
 
 CAMERAS: dict[str, dict[str, Any]] = {
     "Reacher-v5": {"distance": 0.72, "elevation": -90.0, "lookat": (0.0, 0.0, 0.0)},
@@ -71,6 +75,8 @@ class Stage:
 
     def __init__(self, env_id: str, env_kwargs: dict[str, Any], width: int, height: int) -> None:
         choose_gl()
+        if os.environ.get("MUJOCO_GL", "").lower() in OFF:
+            raise WorldError(NO_GL.format(cause="there is no OpenGL, or it is switched off"))
         import mujoco
 
         self._mujoco = mujoco
@@ -153,19 +159,25 @@ def gym_make(env_id: str, env_kwargs: Mapping[str, Any]) -> gym.Env[Any, Any]:
 
 
 def choose_gl() -> None:
-    """Choose an OpenGL that needs no display, unless the user has; call before importing mujoco.
+    """Choose an OpenGL that needs no display, unless the user has in MUJOCO_GL.
 
     EGL comes first, then OSMesa. Also where there is a display: GLFW, MuJoCo's choice there, draws
     on the main thread only.
     """
-    if sys.platform != "linux" or "MUJOCO_GL" in os.environ or "mujoco" in sys.modules:
+    if sys.platform != "linux" or "MUJOCO_GL" in os.environ:
         return
     if _has_egl_device():
         os.environ["MUJOCO_GL"] = "egl"
     elif _has_library("libOSMesa.so.8") or _has_library("libOSMesa.so"):
         os.environ["MUJOCO_GL"] = "osmesa"
-    elif "DISPLAY" not in os.environ:
-        os.environ["MUJOCO_GL"] = "off"  # drawing then says what to install; all else works
+    elif "DISPLAY" in os.environ:
+        return
+    else:
+        os.environ["MUJOCO_GL"] = "off"  # drawing says what to install; all else works
+    if "mujoco" in sys.modules:  # it reads the choice once, when first imported
+        import mujoco
+
+        importlib.reload(sys.modules[mujoco.Renderer.__module__].gl_context)
 
 
 def _has_library(name: str) -> bool:

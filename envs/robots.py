@@ -92,7 +92,7 @@ def make(
     for name, reason in NOT_SETTABLE.items():
         if name in kwargs:
             raise WorldError(f"env_kwargs.{name} cannot be set for {env_id}: {reason}")
-    choose_gl()  # before anything imports mujoco, which reads the choice once
+    choose_gl()
     env_fns = [lambda: _make_one(env_id, kwargs)] * n_envs
     venv = ViewedVecEnv(env_fns, read_state) if views else DummyVecEnv(env_fns)
     venv.seed(seed)

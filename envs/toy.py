@@ -143,7 +143,7 @@ def make(
 ) -> DotWorld:
     """Make `n_envs` dots; copy i starts from `seed + i`.
 
-    `env_kwargs` are `action` ("discrete" or "continuous") and the horizon, `max_episode_steps` (50).
+    `env_kwargs` are `action`, "discrete" or "continuous", and the horizon `max_episode_steps`, 50.
 
     Raises:
         WorldError: for another env_id, an unknown option, or a horizon below 1.

@@ -132,14 +132,12 @@ class ClipFiles:
         shards = {self.path(clip.clip_id).parent for clip in clips}
         missing = {clip.clip_id: clip for clip in clips if not self._is_intact(clip.clip_id)}
         try:
-            for shard in shards:
-                durable.make_folder(shard)
             durable.write_files(
                 [(self.path(clip_id), partial(_encode, clip)) for clip_id, clip in missing.items()]
             )
-            # Clips found intact: who renamed them may have died before making that durable.
-            for shard in shards - {self.path(clip_id).parent for clip_id in missing}:
-                durable.sync_folder(shard)
+            # Names found here: who made them may have died before making them durable.
+            durable.sync_folders(shards - {self.path(clip_id).parent for clip_id in missing})
+            durable.sync_folders({shard.parent for shard in shards})
         except OSError as error:
             raise ClipError(f"cannot write clips to {self.folder}: {error.strerror}") from error
         return [clip.clip_id for clip in clips]

@@ -6,10 +6,12 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 _FILES_PER_BATCH = 128
+_SYNCS_AT_ONCE = 16  # a journaling file system merges syncs that wait together
 
 
 def write_files(files: Sequence[tuple[Path, Callable[[], bytes]]]) -> None:
@@ -20,22 +22,30 @@ def write_files(files: Sequence[tuple[Path, Callable[[], bytes]]]) -> None:
     Raises:
         OSError: if the disk refuses; whole files may then be there, never parts of one.
     """
+    make_folders({path.parent for path, _ in files})
     for first in range(0, len(files), _FILES_PER_BATCH):
         _write_batch(files[first : first + _FILES_PER_BATCH])
-    for folder in {path.parent for path, _ in files}:
-        sync_folder(folder)
+    sync_folders({path.parent for path, _ in files})
 
 
-def make_folder(folder: Path) -> None:
-    """Makes the folder and those above it, so that they too survive a power cut."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
+def make_folders(folders: Iterable[Path]) -> None:
+    """Makes the folders and those above them, so that they too survive a power cut."""
+    missing = {folder for folder in folders if not folder.is_dir()}
+    if missing:
+        parents = {folder.parent for folder in missing}
+        make_folders(parents)
+        for folder in missing:
+            folder.mkdir(exist_ok=True)
+        sync_folders(parents)
 
 
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder durable, which syncing the files themselves does not."""
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Makes the names in folders durable, which syncing the files themselves does not."""
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+        list(pool.map(_sync_folder, folders))
+
+
+def _sync_folder(folder: Path) -> None:
     if sys.platform != "win32":  # Windows cannot open folders; it journals their names itself
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -55,8 +65,8 @@ def _write_batch(files: Sequence[tuple[Path, Callable[[], bytes]]]) -> None:
             rest = memoryview(content())
             while rest:
                 rest = rest[os.write(handle, rest) :]
-        for handle, _, _ in written:
-            os.fsync(handle)
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
+            list(pool.map(os.fsync, [handle for handle, _, _ in written]))
         for _, temporary, path in written:
             os.replace(temporary, path)
     finally:

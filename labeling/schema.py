@@ -221,12 +221,14 @@ def _set_journal(connection: sqlite3.Connection, path: Path) -> None:
     if can_wal and is_empty:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     elif not can_wal and mode == "wal":
-        (mode,) = connection.execute("PRAGMA journal_mode = DELETE").fetchone()
-        if mode == "wal":
+        mode = "delete"
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.OperationalError as error:
             raise StoreError(
                 f"{path} is open elsewhere in WAL mode, in which SQLite {sqlite3.sqlite_version} "
-                f"can lose labels; close it there or update SQLite to 3.51.3"
-            )
+                f"can lose labels ({error}); close it there, or update SQLite to 3.51.3"
+            ) from error
     connection.execute(f"PRAGMA synchronous = {'FULL' if mode == 'wal' else 'EXTRA'}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -178,16 +178,13 @@ class Store:
         n_labels = sum(n_by_choice.values())
         return Counts(n_queries=n_queries, n_labels=n_labels, n_by_choice=n_by_choice)
 
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """One state of the store for all that the block reads."""
-        with self._in_transaction("DEFERRED") as db:
-            yield db
+        return self._in_transaction("DEFERRED")
 
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._in_transaction("IMMEDIATE") as db:
-            yield db
+    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+        """All that the block writes or nothing, durable when the block is left."""
+        return self._in_transaction("IMMEDIATE")
 
     @contextmanager
     def _in_transaction(self, kind: str) -> Iterator[sqlite3.Connection]:

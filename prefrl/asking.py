@@ -111,7 +111,7 @@ class Asker:
         strategy = STRATEGIES[name]
         n_candidates = n if strategy is uniform else n * self.config.candidate_factor
         left, right = self._candidates(n_candidates, pool)
-        logits = np.zeros((self.model.members, n_candidates))
+        logits = np.zeros((self.model.members, n_candidates), np.float32)
         if strategy is not uniform:
             logits = self._logits(left, right, pool)
         chosen = choose(strategy, logits, n, self.config.random_share, self.rng)

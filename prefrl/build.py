@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gymnasium import spaces
 from labeling.clip import ClipFiles
 from labeling.store import Store
 from labeling.teachers import TEACHERS
@@ -253,7 +254,9 @@ def build_loop(
     guard = Guard(world.venv)
     views = wants_views(config, labeler) and world.drawer is not None
     recorder = Recorder(world, guard, config.clips.memory_mib, views)
-    inputs = Inputs.of(recorder.observation_space, recorder.action_space, world.n_stack)
+    obs_space = world.venv.observation_space
+    assert isinstance(obs_space, spaces.Box)  # worlds give arrays; others were refused as they were made
+    inputs = Inputs.of(obs_space, recorder.action_space, world.n_stack)
     model = RewardModel(inputs, config.reward_model, seeds.networks).to(device)
     facts = ClipFacts(clip_steps(config, world), world.frame_rate, world.n_stack, world.pack_view)
     asker = Asker(

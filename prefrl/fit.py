@@ -101,7 +101,7 @@ class Fitter:
         self.model.train()
         sums = torch.zeros(4, self.model.members, device=self.model.device)
         order = torch.randperm(len(data), generator=self.generator)
-        for batch in order.to(self.model.device).split(self.config.batch_size):
+        for batch in torch.split(order.to(self.model.device), self.config.batch_size):
             logits = preference_logits(data.rewards(self.model, batch))  # (K, b)
             losses = preference_loss(logits, data.prob_left[batch], self.config.error_rate)
             weights = data.weights[:, batch]  # (K, b)
@@ -148,7 +148,7 @@ class Fitter:
         rewards = torch.cat(
             [
                 data.rewards(model, batch)
-                for batch in torch.arange(len(data), device=model.device).split(256)
+                for batch in torch.split(torch.arange(len(data), device=model.device), 256)
             ],
             dim=1,
         )  # (K, B, 2, T)

@@ -22,7 +22,7 @@ def bar(parts: Sequence[tuple[str, str, float, str]]) -> Markup:
     """One bar of shares (name, colour, size, size in words), with its key as a list below."""
     total = sum(size for _, _, size, _ in parts) or 1.0
     pieces = [
-        element("i", class_=color, style=f"flex-grow:{size / total:.4f}")
+        element("i", class_=color, style=f"flex-grow:{1000 * size / total:.1f}")
         for _, color, size, _ in parts
         if size > 0
     ]
@@ -36,8 +36,8 @@ def bar(parts: Sequence[tuple[str, str, float, str]]) -> Markup:
         )
         for name, color, size, words in parts
     ]
-    bar = element("div", *pieces, class_="bar", aria_hidden="true")
-    return Markup(bar + element("ul", *key, class_="key"))
+    strip = element("div", *pieces, class_="bar", aria_hidden="true")
+    return Markup(strip + element("ul", *key, class_="key"))
 
 
 def pairs(named: Iterable[tuple[str, str]]) -> Markup:

@@ -127,14 +127,17 @@ class RewardModel(nn.Module):
 
     def rewards(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
         """The learned reward, the mean of the members: (M, T, ...) -> (M, T). Changes nothing."""
-        return self.member_rewards(obs, actions).mean(axis=0)
+        rewards: NDArray[np.float32] = self.member_rewards(obs, actions).mean(axis=0)
+        return rewards
 
     @torch.no_grad()
     def preference_logits(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
         """Every member's log-odds that the left clip wins; obs (M, 2, T, *O) or planes -> (K, M). Changes nothing."""
         n_pairs = len(actions)
-        flat = (x.reshape(-1, *x.shape[2:]) for x in (obs, actions))
-        returns = self.member_rewards(*flat).sum(axis=-1).reshape(self.members, n_pairs, 2)
+        rewards = self.member_rewards(
+            obs.reshape(-1, *obs.shape[2:]), actions.reshape(-1, *actions.shape[2:])
+        )
+        returns = rewards.sum(axis=-1).reshape(self.members, n_pairs, 2)
         # Undo the normalisation, which the fit knows nothing of; its offset cancels between equal clips.
         scale = (self.reward_std / self.target_std).cpu().numpy()[:, None]
         logits: NDArray[np.float32] = (returns[..., 0] - returns[..., 1]) * scale

@@ -50,7 +50,8 @@ def _play(
     venv = world.venv
     obs = np.asarray(venv.reset())
     view = venv.unwrapped.reset_infos[0].get("view")
-    seen, views = [], []
+    seen: list[NDArray[Any]] = []
+    views: list[Any] = []
     for _ in range(n_steps):
         seen.append(obs[0].copy())
         views.append(view)

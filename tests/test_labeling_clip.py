@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import io
 import json
 import os
 import struct
+import sys
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -214,12 +217,21 @@ def test_writing_again_replaces_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_many_clips_are_written_in_batches(tmp_path: Path) -> None:
-    clips = [make_clip(agent_step=step) for step in range(300)]
+    clips = [make_clip(agent_step=step) for step in range(150)]
     files = ClipFiles(tmp_path)
     ids = files.write_many(iter(clips))
-    assert len(set(ids)) == 300
-    assert [files.read(clip_id).agent_step for clip_id in ids] == list(range(300))
+    assert len(set(ids)) == 150
+    assert [files.read(clip_id).agent_step for clip_id in ids] == list(range(150))
     assert not list(tmp_path.rglob(".*"))
+
+
+@pytest.mark.slow
+def test_a_thousand_clips_are_written_in_three_seconds(tmp_path: Path) -> None:
+    obs = np.random.default_rng(0).random((1000, 20, 17), dtype=np.float32)
+    clips = [make_clip(obs=rows, actions=np.zeros((20, 6), np.float32)) for rows in obs]
+    start = time.perf_counter()
+    ClipFiles(tmp_path).write_many(clips)
+    assert time.perf_counter() - start < 3.0
 
 
 def test_pictures_are_compressed(tmp_path: Path) -> None:
@@ -268,6 +280,11 @@ def test_no_other_content_passes_for_a_clip(tmp_path: Path) -> None:
         files.read(CLIP_ID)
 
 
+def put(path: Path, data: bytes) -> None:
+    path.unlink()  # writing over a file makes some file systems flush it, which takes long
+    path.write_bytes(data)
+
+
 def flipped_bits(data: bytes) -> list[bytes]:
     return [data[:i] + bytes([data[i] ^ 1 << i % 8]) + data[i + 1 :] for i in range(len(data))]
 
@@ -295,7 +312,7 @@ def test_no_damage_changes_what_is_read(
     n_detected = 0
     damaged_files = damage(path.read_bytes())
     for data in damaged_files:
-        path.write_bytes(data)
+        put(path, data)
         try:
             assert files.read(clip.clip_id) == clip
         except ClipError:
@@ -312,7 +329,7 @@ def test_every_flipped_byte_of_content_is_detected(tmp_path: Path) -> None:
         first = data.index(content)
         for position in range(first, first + len(content)):
             changed = bytes([data[position] ^ 0x10])
-            path.write_bytes(data[:position] + changed + data[position + 1 :])
+            put(path, data[:position] + changed + data[position + 1 :])
             with pytest.raises(ClipError, match="damaged"):
                 files.read(CLIP_ID)
 
@@ -493,6 +510,59 @@ def test_a_disk_that_refuses_is_a_clip_error(tmp_path: Path) -> None:
     (tmp_path / "clips").write_text("a file where the folder should be")
     with pytest.raises(ClipError, match="cannot write clips to"):
         ClipFiles(tmp_path / "clips").write(make_clip())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads names from /proc/self/fd")
+def test_content_is_synced_before_its_name_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def logged_fsync(handle: int) -> None:
+        events.append(("sync", os.readlink(f"/proc/self/fd/{handle}")))
+        fsync(handle)
+
+    def logged_replace(source: Path, target: Path) -> None:
+        events.append(("rename", str(source)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", logged_fsync)
+    monkeypatch.setattr(os, "replace", logged_replace)
+    files = ClipFiles(tmp_path / "clips")
+    files.write(make_clip())
+    temporary = next(name for what, name in events if what == "rename")
+    shard = str(files.path(CLIP_ID).parent)
+    assert events == [
+        ("sync", str(tmp_path)),
+        ("sync", str(tmp_path / "clips")),
+        ("sync", temporary),
+        ("rename", temporary),
+        ("sync", shard),
+        ("sync", str(tmp_path / "clips")),
+    ]
+    events.clear()
+    files.write(make_clip())  # already there, yet its name may not have been synced
+    assert events == [("sync", shard), ("sync", str(tmp_path / "clips"))]
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
+def test_a_full_disk_leaves_no_part_of_a_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    files = ClipFiles(tmp_path)
+    files.write_many([make_clip(episode=7)])
+    n_before = len(list(tmp_path.rglob("*.npz")))
+
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, no_space)
+        with pytest.raises(ClipError, match=r"cannot write clips to .*: No space left"):
+            files.write_many([make_clip(), make_stack()])
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == n_before == 1
+    assert files.write_many([make_clip(), make_stack()]) == [CLIP_ID, STACK_ID]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

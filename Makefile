@@ -1,0 +1,46 @@
+# Two commands: `make demo` (set-up and the main job) and `make test` (set-up and all tests).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := OMP_NUM_THREADS=1 $(BIN)/prefrl
+DEMO := demo
+
+.PHONY: help venv demo test check lint types fast bench-speed robots-table clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check 'pip>=25.1'  # the first to know dependency groups
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+	touch $@
+
+venv: $(VENV)/.ready  ## Build .venv with everything; does nothing when it is there
+
+demo: venv  ## Train HalfCheetah from 350 answers, and on the score beside it; about 5 minutes
+	$(BIN)/python -m runs.demo --out $(DEMO)
+
+test: venv  ## Every test
+	$(BIN)/python -m pytest -q
+
+check: venv lint types fast  ## Lint, types and fast tests
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv
+	$(BIN)/mypy
+
+fast: venv
+	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+
+bench-speed: venv  ## Wall clock on preferences against wall clock on the score, three pairs in turn
+	$(BIN)/python -m runs.speed
+
+robots-table: venv  ## The table of runs/results/robots.md: 22 runs of 300k steps, hours
+	$(BIN)/python -m runs.robots_table
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) $(DEMO) build dist

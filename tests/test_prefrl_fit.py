@@ -1,0 +1,133 @@
+"""Fitting: the bootstrap, what a fit reports, and that it finds a reward that is there to be found."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from prefrl.config import RewardModelConfig
+from prefrl.fit import Answered, Fitter, _Best, _poisson_of
+from prefrl.reward_model import Inputs, RewardModel
+
+
+def linear_answers(n: int, seed: int = 0, flip: float = 0.0, tie_share: float = 0.0) -> Answered:
+    """Answers by the sum of the first observation, on random clips of 10 steps."""
+    rng = np.random.default_rng(seed)
+    obs = rng.normal(size=(n, 2, 10, 4)).astype(np.float32)
+    actions = rng.normal(size=(n, 2, 10, 2)).astype(np.float32)
+    returns = obs[..., 0].sum(-1)
+    prob_left = (returns[:, 0] > returns[:, 1]).astype(np.float32)
+    wrong = rng.random(n) < flip
+    prob_left[wrong] = 1 - prob_left[wrong]
+    prob_left[rng.random(n) < tie_share] = 0.5
+    return Answered(obs, actions, np.arange(n), prob_left, [f"oracle:q{i}" for i in range(n)])
+
+
+def fitter(seed: int = 0, **changes: object) -> Fitter:
+    config = RewardModelConfig(**changes)  # type: ignore[arg-type]  # kwargs of one config
+    model = RewardModel(Inputs((4,), None, 2, is_image=False, n_stack=1), config, seed)
+    return Fitter(model, config, seed)
+
+
+def test_a_fit_predicts_answers_it_never_saw() -> None:
+    fit = fitter()
+    report = fit.fit(linear_answers(300))
+    assert report.val_accuracy > 0.9
+    fresh = linear_answers(300, seed=1)
+    logits = fit.model.preference_logits(fresh.obs, fresh.actions).mean(axis=0)
+    assert ((logits > 0) == (fresh.prob_left > 0.5)).mean() > 0.9
+    learned = fit.model.rewards(fresh.obs[:, 0], fresh.actions[:, 0])
+    assert np.corrcoef(learned.ravel(), fresh.obs[:, 0, :, 0].ravel())[0, 1] > 0.9
+
+
+def test_after_a_fit_every_member_has_mean_0_and_the_wanted_deviation_over_the_labeled_clips() -> None:
+    fit = fitter(reward_std=0.05)
+    answered = linear_answers(60)
+    fit.fit(answered)
+    rewards = fit.model.member_rewards(answered.obs[:, 0], answered.actions[:, 0])
+    both = np.concatenate(
+        [rewards, fit.model.member_rewards(answered.obs[:, 1], answered.actions[:, 1])], axis=1
+    )
+    np.testing.assert_allclose(both.mean(axis=(1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(both.std(axis=(1, 2)), 0.05, rtol=1e-2)
+
+
+def test_the_same_seed_fits_the_same_bits() -> None:
+    one, two = fitter(3), fitter(3)
+    assert one.fit(linear_answers(50)) == two.fit(linear_answers(50))
+    for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_label_keeps_its_bootstrap_whatever_comes_after_it() -> None:
+    early, late = fitter(), fitter()
+    ids = [f"oracle:q{i}" for i in range(100)]
+    np.testing.assert_array_equal(early._bootstrap(ids[:40]), late._bootstrap(ids)[:, :40])
+
+
+def test_a_bootstrap_leaves_out_one_in_e() -> None:
+    draws = np.concatenate([_poisson_of(f"x{i}", 0, 3) for i in range(4000)])
+    assert (draws == 0).mean() == pytest.approx(1 / math.e, abs=0.02)
+    assert draws.mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_members_are_trained_only_on_their_own_labels() -> None:
+    fit = fitter(members=2, l2=0.0, initial_epochs=1, batch_size=8)
+    before = [p.detach().clone() for p in fit.model.net.parameters()]
+    weights = np.array([[0.0] * 8, [1.0] * 8], np.float32)  # member 0 is to see nothing
+    fit._bootstrap = lambda label_ids: weights  # type: ignore[method-assign]  # a split made by hand
+    report = fit.fit(linear_answers(8))
+    for old, new in zip(before, fit.model.net.parameters(), strict=True):
+        assert torch.equal(old[0], new[0])
+        assert not torch.equal(old[1], new[1])
+    assert not math.isnan(report.val_loss)
+
+
+def test_ties_are_fitted_but_count_for_no_accuracy() -> None:
+    answered = linear_answers(200, tie_share=0.5)
+    report = fitter().fit(answered)
+    ties = float((answered.prob_left == 0.5).mean())
+    assert report.label_entropy == pytest.approx(ties * math.log(2), rel=1e-5)
+    assert report.val_accuracy > 0.8
+    assert report.val_loss > report.label_entropy
+
+
+def test_the_l2_coefficient_follows_mean_losses_not_sums() -> None:
+    fit = fitter(members=3, l2=0.01, l2_rate=0.001)
+    train, val = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([1.05, 1.3, 1.6])
+    fit._adapt_l2(train, val, n_batches=10)
+    np.testing.assert_allclose(fit.l2 / 0.01, [1.001**-10, 1.0, 1.001**10], rtol=1e-5)
+
+
+def test_a_member_that_no_label_was_left_out_of_keeps_its_l2() -> None:
+    fit = fitter(members=1, l2=0.01)
+    fit._adapt_l2(torch.tensor([1.0]), torch.tensor([torch.nan]), 10)
+    assert fit.l2.tolist() == pytest.approx([0.01])
+
+
+def test_every_member_keeps_the_weights_of_its_own_best_pass() -> None:
+    fit = fitter(members=2)
+    params = list(fit.model.net.parameters())
+    best = _Best(fit.model)
+    seen = []
+    for losses in ([1.0, 1.0], [0.5, 2.0], [0.9, 0.7]):
+        with torch.no_grad():
+            for p in params:
+                p.add_(1.0)
+        seen.append(params[0].detach().clone())
+        best.update(torch.tensor(losses), patience=99)
+    best.restore()
+    assert torch.equal(params[0][0], seen[1][0])
+    assert torch.equal(params[0][1], seen[2][1])
+
+
+def test_a_fit_stops_when_no_member_has_got_better_for_its_patience() -> None:
+    best = _Best(fitter(members=2).model)
+    stops = [best.update(torch.tensor([x, 1.0]), patience=2) for x in (1.0, 0.9, 0.9, 0.9, 0.9)]
+    assert stops == [False, False, False, True, True]
+
+
+def test_one_label_can_be_fitted() -> None:
+    report = fitter().fit(linear_answers(1))
+    assert report.n_labels == 1
+    assert math.isfinite(report.loss) or math.isfinite(report.val_loss)
