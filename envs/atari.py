@@ -83,10 +83,7 @@ def make(
     if not 36 <= frame_size <= 160:  # SB3's smallest input for a CNN; ALE's INTER_AREA shrinks only
         raise WorldError(f"frame_size must be 36 to 160 pixels, got {frame_size}")
     if n_envs < 1 or n_stack < 1 or keep_steps < 1:
-        raise WorldError(
-            f"n_envs, n_stack and keep_steps must be at least 1, got {n_envs}, {n_stack}, "
-            f"{keep_steps}"
-        )
+        raise WorldError(f"n_envs, n_stack and keep_steps must be at least 1, got {n_envs}, {n_stack}, {keep_steps}")
     if default_masks and not masks and rom not in SCORE_AREAS:
         warnings.warn(
             f"no score area is known for {env_id}, so the learner sees its score; give masks "
@@ -99,9 +96,7 @@ def make(
     boxes = check_boxes((*known, *masks), screen)
     hidden = [covered(box, screen, (frame_size, frame_size)) for box in boxes]
     venv = AtariVecEnv(rules, n_envs, seed, frame_size, n_stack, hidden, keep_steps * views)
-    drawer = AtariDrawer(
-        rules, screen, tuple(covered(box, (frame_size, frame_size), screen) for box in hidden)
-    )
+    drawer = AtariDrawer(rules, screen, tuple(covered(box, (frame_size, frame_size), screen) for box in hidden))
     return AtariWorld(
         env_id=env_id,
         venv=venv,

@@ -63,9 +63,7 @@ def pack_tapes(views: NDArray[Any], tapes: Sequence[Mapping[int, Tape]]) -> NDAr
             raise WorldError("the steps of this clip do not follow one another: cannot pack it")
         tape = tapes[env].get(number)
         if tape is None or first + end - start - 1 > len(tape.actions):
-            raise WorldError(
-                "this clip is older than what its world remembers: raise keep_steps, or pack sooner"
-            )
+            raise WorldError("this clip is older than what its world remembers: raise keep_steps, or pack sooner")
         packed += tape.cut(first, end - start)
     return np.array(packed, np.int32)
 

@@ -58,8 +58,7 @@ class Rules:
         """Refuse what the emulator would answer with nonsense."""
         if not 0.0 <= self.repeat_action_probability < 1.0:
             raise WorldError(
-                "repeat_action_probability must be at least 0 and less than 1, got "
-                f"{self.repeat_action_probability}"
+                f"repeat_action_probability must be at least 0 and less than 1, got {self.repeat_action_probability}"
             )
         if self.frameskip < 1 or self.noop_max < 0 or self.max_num_frames_per_episode < 1:
             raise WorldError(f"frameskip, noop_max and frames per episode make no game: {self}")
@@ -78,9 +77,7 @@ class Tape:
         return [self.seed, first, n_steps, *self.actions[: first + n_steps - 1]]
 
 
-def play(
-    rules: Rules, n_envs: int, size: tuple[int, int], *, n_stack: int = 1, rgb: bool = False
-) -> Any:
+def play(rules: Rules, n_envs: int, size: tuple[int, int], *, n_stack: int = 1, rgb: bool = False) -> Any:
     """Start ALE's C++ vector environment; `size` is (height, width) of its frames."""
     from ale_py.vector_env import AtariVectorEnv
 
@@ -131,8 +128,7 @@ def check_boxes(boxes: Sequence[Sequence[int]], screen: tuple[int, int]) -> tupl
         inside = x >= 0 and y >= 0 and x + width <= screen[1] and y + height <= screen[0]
         if not inside or width < 1 or height < 1:
             raise WorldError(
-                f"the mask {tuple(box)} (x, y, width, height) is not on the screen of "
-                f"{screen[1]}x{screen[0]} pixels"
+                f"the mask {tuple(box)} (x, y, width, height) is not on the screen of {screen[1]}x{screen[0]} pixels"
             )
         checked.append((x, y, width, height))
     return tuple(checked)

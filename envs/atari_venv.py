@@ -38,9 +38,7 @@ class AtariVecEnv(VecEnv):
         keep_steps: int,
     ) -> None:
         self._games = play(rules, n_envs, (frame_size, frame_size), n_stack=n_stack)
-        super().__init__(
-            n_envs, self._games.single_observation_space, self._games.single_action_space
-        )
+        super().__init__(n_envs, self._games.single_observation_space, self._games.single_action_space)
         self._hidden = [(slice(y, y + h), slice(x, x + w)) for x, y, w, h in hidden]
         self._keep_steps = keep_steps
         """0 where no views are wanted."""
@@ -84,10 +82,7 @@ class AtariVecEnv(VecEnv):
         self._returns += rewards
         self._lengths += 1
         over = terminated | truncated
-        episodes = [
-            {"r": float(r), "l": int(n)}
-            for r, n in zip(self._returns[over], self._lengths[over], strict=True)
-        ]
+        episodes = [{"r": float(r), "l": int(n)} for r, n in zip(self._returns[over], self._lengths[over], strict=True)]
         if over.any():
             self._returns[over] = 0.0
             self._lengths[over] = 0

@@ -64,9 +64,7 @@ class RobotDrawer:
         kwargs = json.dumps(dict(self.env_kwargs), sort_keys=True)
         stage = _stage(self.env_id, kwargs, self.width, self.height, threading.get_ident())
         if view.ndim != 2 or view.shape[1] != stage.state_size:
-            raise WorldError(
-                f"expected states (T, {stage.state_size}) of {self.env_id}, got {view.shape}"
-            )
+            raise WorldError(f"expected states (T, {stage.state_size}) of {self.env_id}, got {view.shape}")
         return np.stack([stage.draw(state) for state in view])
 
 
@@ -197,8 +195,6 @@ def _has_egl_device() -> bool:
     address = egl.eglGetProcAddress(b"eglQueryDevicesEXT")
     if not address:
         return False
-    prototype = ctypes.CFUNCTYPE(
-        ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int)
-    )
+    prototype = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(ctypes.c_int))
     n_devices = ctypes.c_int(0)
     return bool(prototype(address)(0, None, ctypes.byref(n_devices))) and n_devices.value > 0

@@ -143,9 +143,7 @@ class NoEarlyEnd(gym.Wrapper[Any, Any, Any, Any]):
         self._data: Any = env.get_wrapper_attr("data")
         self._penalty = PENALTIES.get(env_id)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
         obs, _ = self.env.reset(seed=seed, options=options)
         return obs.astype(np.float32), {}

@@ -156,8 +156,7 @@ def make(
         raise WorldError(f"the toy world takes action and max_episode_steps, got {unknown[0]!r}")
     if n_envs < 1 or kwargs["max_episode_steps"] < 1:
         raise WorldError(
-            "n_envs and max_episode_steps must be at least 1, got "
-            f"{n_envs} and {kwargs['max_episode_steps']}"
+            f"n_envs and max_episode_steps must be at least 1, got {n_envs} and {kwargs['max_episode_steps']}"
         )
     if ENV_ID not in gym.registry:
         gym.register(ENV_ID, entry_point="envs.toy:Dot")

@@ -132,9 +132,7 @@ class ClipFiles:
         shards = {self.path(clip.clip_id).parent for clip in clips}
         missing = {clip.clip_id: clip for clip in clips if not self._is_intact(clip.clip_id)}
         try:
-            durable.write_files(
-                [(self.path(clip_id), partial(_encode, clip)) for clip_id, clip in missing.items()]
-            )
+            durable.write_files([(self.path(clip_id), partial(_encode, clip)) for clip_id, clip in missing.items()])
             # Names found here: who made them may have died before making them durable.
             durable.sync_folders(shards - {self.path(clip_id).parent for clip_id in missing})
             durable.sync_folders({shard.parent for shard in shards})
@@ -224,9 +222,7 @@ def _check(clip: Clip) -> None:
         )
     n_rows = n_steps + clip.n_stack - 1
     if clip.obs.ndim == 0 or len(clip.obs) != n_rows:
-        raise ClipError(
-            f"clip obs must have {n_rows} rows for {n_steps} actions, got {clip.obs.shape}"
-        )
+        raise ClipError(f"clip obs must have {n_rows} rows for {n_steps} actions, got {clip.obs.shape}")
 
 
 def _arrays(clip: Clip) -> dict[str, NDArray[Any]]:

@@ -57,14 +57,9 @@ class Query:
         object.__setattr__(self, "is_random", bool(self.is_random))
         object.__setattr__(self, "clip_ids", tuple(self.clip_ids))
         if len(self.clip_ids) != 2 or self.clip_ids[0] == self.clip_ids[1]:
-            raise StoreError(
-                f"query {self.query_id} must have two different clips, got {self.clip_ids}"
-            )
+            raise StoreError(f"query {self.query_id} must have two different clips, got {self.clip_ids}")
         if not all(_is_sha256(clip_id) for clip_id in self.clip_ids):
-            raise StoreError(
-                f"query {self.query_id} must name clips by 64 lower-case hex digits, "
-                f"got {self.clip_ids}"
-            )
+            raise StoreError(f"query {self.query_id} must name clips by 64 lower-case hex digits, got {self.clip_ids}")
         if self.score is not None:
             object.__setattr__(self, "score", float(self.score))
             if not math.isfinite(self.score):

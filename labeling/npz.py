@@ -72,10 +72,7 @@ def unpack(data: bytes, max_bytes: int) -> tuple[dict[str, NDArray[Any]], bytes]
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = _checked_members(archive, max_bytes)
             header = _member(archive, members.pop(_HEADER_NAME))
-            arrays = {
-                name.removesuffix(".npy"): _array(name, _member(archive, info))
-                for name, info in members.items()
-            }
+            arrays = {name.removesuffix(".npy"): _array(name, _member(archive, info)) for name, info in members.items()}
     except NpzError:
         raise
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError) as error:

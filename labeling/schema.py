@@ -109,11 +109,7 @@ def is_wal_safe(version: tuple[int, int, int]) -> bool:
 
     Fixed in 3.51.3, and in 3.50.7 and 3.44.6 for their branches (sqlite.org/wal.html).
     """
-    return (
-        version >= (3, 51, 3)
-        or (3, 50, 7) <= version < (3, 51, 0)
-        or (3, 44, 6) <= version < (3, 45, 0)
-    )
+    return version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51, 0) or (3, 44, 6) <= version < (3, 45, 0)
 
 
 @contextlib.contextmanager
@@ -168,9 +164,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
         raise StoreError(f"there is no label store at {path}")
     with sqlite_errors(path):
         uri = f"{path.as_uri()}?mode=ro"
-        connection = sqlite3.connect(
-            uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None
-        )
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
         try:
             _check_file(connection, path)
             if _user_version(connection) < len(MIGRATIONS):
@@ -250,9 +244,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     if version == len(MIGRATIONS):
         return
     if version > 0:
-        with contextlib.closing(
-            sqlite3.connect(path.with_name(f"{path.name}.v{version}.bak"))
-        ) as backup:
+        with contextlib.closing(sqlite3.connect(path.with_name(f"{path.name}.v{version}.bak"))) as backup:
             connection.backup(backup)
     with transaction(connection):
         version = _user_version(connection)  # again, now that nobody else can be migrating it

@@ -109,9 +109,7 @@ class Store:
                 if stored is None:
                     _insert_query(db, query)
                 elif replace(stored, asked_at_utc_ms=query.asked_at_utc_ms) != query:
-                    raise StoreError(
-                        f"query {query.query_id} is already stored and differs: {stored}"
-                    )
+                    raise StoreError(f"query {query.query_id} is already stored and differs: {stored}")
 
     def add_labels(self, labels: Sequence[Label]) -> list[int]:
         """Stores labels durably, all or none, and returns the `seq` of each.
@@ -137,9 +135,7 @@ class Store:
         check_text("new_label_id", new_label_id, MAX_ID_CHARS)
         now = utc_ms_now() if undone_at_utc_ms is None else undone_at_utc_ms
         with self._writing() as db:
-            found = db.execute(
-                "SELECT seq, query_id FROM labels WHERE label_id = ?", (label_id_to_void,)
-            ).fetchone()
+            found = db.execute("SELECT seq, query_id FROM labels WHERE label_id = ?", (label_id_to_void,)).fetchone()
             if found is None:
                 raise StoreError(f"there is no label {label_id_to_void!r:.200} to undo")
             seq, query_id = found

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labeling.choice import Choice
     from labeling.clip import Clip
-
     from prefrl.config import Config
     from prefrl.errors import UserError, WorldFault
     from prefrl.flags import default_config

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from labeling.choice import Choice, prob_left
-from labeling.store import StoredLabel
 from numpy.typing import NDArray
 
+from labeling.choice import Choice, prob_left
+from labeling.store import StoredLabel
 from prefrl.fit import Answered
 
 

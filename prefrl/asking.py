@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from labeling.clip import Clip, ClipFiles
-from labeling.store import Label, Query, Store
 from numpy.typing import NDArray
 
+from labeling.clip import Clip, ClipFiles
+from labeling.store import Label, Query, Store
 from prefrl.answers import Answers
 from prefrl.config import QueryConfig
 from prefrl.labelers import Asked, Labeler

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3 import PPO
+
 from labeling.clip import ClipFiles
 from labeling.store import Store
 from labeling.teachers import TEACHERS
-from stable_baselines3 import PPO
-
 from prefrl import custom
 from prefrl.answers import Answers
 from prefrl.asking import Asker, ClipFacts
@@ -191,15 +191,14 @@ def check_names(config: Config) -> None:
     Raises:
         UserError: The first that is wrong.
     """
+    resolve_device(config.device)
     for flag, name, known in (
         ("--labeler", config.labeler, list(TEACHERS)),
         ("--queries.strategy", config.queries.strategy, list(STRATEGIES)),
         ("--queries.schedule", config.queries.schedule, list(SCHEDULES)),
     ):
         if name not in known:
-            raise UserError(
-                f"expected {flag} to be one of {', '.join(known)}, got {name!r}{nearest(name, known)}"
-            )
+            raise UserError(f"expected {flag} to be one of {', '.join(known)}, got {name!r}{nearest(name, known)}")
     for flag, number in (
         ("--total-labels", config.total_labels),
         ("--total-timesteps", config.total_timesteps),
@@ -252,8 +251,7 @@ def build_loop(
     """Everything that learns from preferences, put together; the agent is in `loop.agent`."""
     seeds, device = Seeds.of(config.seed), resolve_device(config.device)
     guard = Guard(world.venv)
-    views = wants_views(config, labeler) and world.drawer is not None
-    recorder = Recorder(world, guard, config.clips.memory_mib, views)
+    recorder = Recorder(world, guard, config.clips.memory_mib)
     obs_space = world.venv.observation_space
     assert isinstance(obs_space, spaces.Box)  # worlds give arrays; others were refused as they were made
     inputs = Inputs.of(obs_space, recorder.action_space, world.n_stack)

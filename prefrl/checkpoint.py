@@ -71,9 +71,7 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """An optimiser's moments as named tensors."""
     state = optimizer.state_dict()["state"]
     return {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, moments in state.items()
-        for name, value in moments.items()
+        f"{index}.{name}": torch.as_tensor(value) for index, moments in state.items() for name, value in moments.items()
     }
 
 

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import tyro
 
-from prefrl.config import Config
 from prefrl.errors import UserError, WorldFault
 
 EXIT_OK, EXIT_FAULT, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130

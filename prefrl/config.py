@@ -37,7 +37,7 @@ class WorldConfig:
 class ClipConfig:
     """The short stretches of behaviour that are compared."""
 
-    clip_seconds: float = 1.0
+    clip_seconds: Annotated[float, tyro.conf.arg(aliases=("--clip-seconds",))] = 1.0
     """Length of a clip at the environment's real speed; [DRLHP appendix A] took 1.5 s for robots, 1.7 s for Atari."""
     min_clip_steps: int = 15
     """A clip has at least this many agent steps, however slow the environment [DRLHP appendix A: 15 to 60]."""
@@ -87,7 +87,7 @@ class RewardModelConfig:
     """Share of answers taken to be uniformly random [DRLHP section 2.2.3: 0.1]."""
     bootstrap: bool = True
     """Every member is fitted on its own bootstrap of the labels, and validated on the 1/e it never sees."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     """Adam's step size."""
     batch_size: int = 64
     """Labels in one gradient step."""
@@ -97,8 +97,8 @@ class RewardModelConfig:
     """Most passes over the labels in every later fit, which starts from the weights of the one before."""
     patience: int = 10
     """A member stops, and keeps its best weights, when its validation loss has not improved for this many passes."""
-    l2: float = 1e-4
-    """First coefficient of the L2 penalty on the weights [Ibarz appendix A.3: 1e-4]."""
+    l2: float = 1e-2
+    """First coefficient of the L2 penalty on the weights ([Ibarz appendix A.3] took 1e-4, for frames)."""
     l2_rate: float = 0.001
     """Relative change of the L2 coefficient per gradient step [Ibarz appendix A.3: 0.001]."""
     l2_low: float = 1.1

@@ -80,9 +80,7 @@ def dump(config: Config) -> str:
         value = getattr(config, f.name)
         if dataclasses.is_dataclass(value):
             tables.append(f"\n[{f.name}]")
-            tables += [
-                f"{g.name} = {_toml(getattr(value, g.name))}" for g in dataclasses.fields(value)
-            ]
+            tables += [f"{g.name} = {_toml(getattr(value, g.name))}" for g in dataclasses.fields(value)]
         else:
             lines.append(f"{f.name} = {_toml(value)}")
     return "\n".join(lines + tables) + "\n"

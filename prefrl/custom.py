@@ -90,16 +90,14 @@ def make(
         env_id: Its Gymnasium id, or `module:id`.
         n_envs: Copies, stepped one after another.
         seed: Of the first copy.
-        views: Whether clips are to be drawn. Unless the observation is a picture itself (uint8,
-        grey or RGB), every
+        views: Whether clips are to be drawn. Unless the observation is a picture itself (uint8, grey or RGB), every
             step is rendered, and `info["view"]` is the frame, uint8 (H, W, 3).
         env_kwargs: For `gymnasium.make`.
         horizon: Steps of an episode where the id is registered without `max_episode_steps`.
         masks: Boxes x, y, width, height blacked out in frames and in image observations.
 
     Raises:
-        UserError: There is no such environment, something it needs is missing, its spaces are not
-        supported, or it
+        UserError: There is no such environment, something it needs is missing, its spaces are not supported, or it
             cannot be drawn.
     """
     kwargs = dict(env_kwargs or {})

@@ -46,9 +46,7 @@ class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
         self._return = 0.0
         self._length = 0
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Start the clock and an episode."""
         self._clock = 0
         return self._restart(seed=seed, options=options), {}
@@ -116,9 +114,7 @@ class PlainSpaces(gym.ObservationWrapper[Any, Any, Any]):
                 f"{image.dtype}; multiply by 255 if they are 0..1, and cast to uint8"
             )
         if image.shape != self.image_shape:
-            image = (
-                image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
-            )
+            image = image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1))
         black_out(image, self._boxes)
         return image
 

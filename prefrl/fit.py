@@ -112,9 +112,7 @@ class Fitter:
             optimizer.step()
             left_out = (weights == 0).float()
             with torch.no_grad():
-                sums += torch.stack(
-                    [trained, weights.sum(1), (losses * left_out).sum(1), left_out.sum(1)]
-                )
+                sums += torch.stack([trained, weights.sum(1), (losses * left_out).sum(1), left_out.sum(1)])
         return sums[0] / sums[1].clamp(min=1.0), sums[2] / sums[3]
 
     def _squares(self) -> Tensor:
@@ -146,10 +144,7 @@ class Fitter:
     def _finish(self, data: _Tensors, epochs: int) -> FitReport:
         model = self.model.eval()
         rewards = torch.cat(
-            [
-                data.rewards(model, batch)
-                for batch in torch.split(torch.arange(len(data), device=model.device), 256)
-            ],
+            [data.rewards(model, batch) for batch in torch.split(torch.arange(len(data), device=model.device), 256)],
             dim=1,
         )  # (K, B, 2, T)
         flat = rewards.reshape(model.members, -1)
@@ -182,9 +177,7 @@ class _Tensors:
     weights: Tensor
 
     @classmethod
-    def of(
-        cls, answered: Answered, weights: NDArray[np.float32], model: RewardModel
-    ) -> _Tensors:
+    def of(cls, answered: Answered, weights: NDArray[np.float32], model: RewardModel) -> _Tensors:
         to = model.device
         return cls(
             torch.as_tensor(answered.obs, device=to),

@@ -37,9 +37,7 @@ def parse_train(args: list[str]) -> tuple[Config, bool]:
     """
     early = _read_early(args)
     base = _resumed(early) if early.resume else _begun(early)
-    parsed = tyro.cli(
-        TrainArgs, prog="prefrl train", args=args, default=TrainArgs(base, config_file=early.config)
-    )
+    parsed = tyro.cli(TrainArgs, prog="prefrl train", args=args, default=TrainArgs(base, config_file=early.config))
     config = parsed.config
     if early.resume and (config.env_id, config.seed) != (base.env_id, base.seed):
         raise UserError(
@@ -61,9 +59,7 @@ def default_config(env_id: str, **changes: object) -> Config:
         UserError: A field that is not there.
     """
     device = str(changes.get("device", "auto"))
-    config = configfile.overlay(
-        Config(env_id=env_id), configfile.read_preset(preset_for(env_id, device)), "preset"
-    )
+    config = configfile.overlay(Config(env_id=env_id), configfile.read_preset(preset_for(env_id, device)), "preset")
     return configfile.overlay(config, changes, "default_config")
 
 

@@ -28,16 +28,9 @@ class FrameDrawer:
             UserError: Where the pictures should be, there are none.
         """
         frames = view if self.source == "view" else np.moveaxis(obs, 1, -1)
-        if (
-            frames is None
-            or frames.ndim != 4
-            or frames.dtype != np.uint8
-            or frames.shape[3] not in (1, 3)
-        ):
+        if frames is None or frames.ndim != 4 or frames.dtype != np.uint8 or frames.shape[3] not in (1, 3):
             got = "none" if frames is None else f"{frames.dtype} {frames.shape}"
-            raise UserError(
-                f"expected a clip with pictures in its {self.source}, uint8 (T, H, W, 3), got {got}"
-            )
+            raise UserError(f"expected a clip with pictures in its {self.source}, uint8 (T, H, W, 3), got {got}")
         return frames if frames.shape[3] == 3 else np.repeat(frames, 3, axis=3)
 
 
@@ -71,10 +64,7 @@ def checked_frame(frame: Any, env_id: str) -> NDArray[np.uint8]:
     elif array.ndim != 3 or shape[2] != 3 or array.size == 0:
         remedy = "return one RGB array"
     if remedy:
-        raise UserError(
-            f"expected render() of {env_id} to return uint8 (H, W, 3), got {array.dtype} {shape}; "
-            f"{remedy}"
-        )
+        raise UserError(f"expected render() of {env_id} to return uint8 (H, W, 3), got {array.dtype} {shape}; {remedy}")
     return array
 
 
@@ -89,8 +79,7 @@ def check_boxes(boxes: Sequence[Sequence[int]], height: int, width: int) -> tupl
         x, y, w, h = (int(n) for n in box) if len(box) == 4 else (-1, -1, 0, 0)
         if min(x, y) < 0 or min(w, h) < 1 or x + w > width or y + h > height:
             raise UserError(
-                f"expected a mask x, y, width, height within the picture of {width}x{height} "
-                f"pixels, got {tuple(box)}"
+                f"expected a mask x, y, width, height within the picture of {width}x{height} pixels, got {tuple(box)}"
             )
         checked.append((x, y, w, h))
     return tuple(checked)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from labeling.clip import ClipFiles
 from numpy.typing import NDArray
 
+from labeling.clip import ClipFiles
 from prefrl.asking import cut_clips
 from prefrl.loop import PreferenceLoop
 from prefrl.pool import Cuts
@@ -31,9 +31,7 @@ def write_gallery(path: Path, files: ClipFiles, loop: PreferenceLoop, seed: int,
     rng = np.random.default_rng(seed)
     recent = max(facts.n_steps, loop.asker.config.recent_steps // pool.n_envs)
     cuts = pool.sample(_N_JUDGED, facts.n_steps, rng, recent)
-    rewards = loop.fitter.model.rewards(
-        pool.obs(cuts, facts.n_steps), pool.actions(cuts, facts.n_steps)
-    )
+    rewards = loop.fitter.model.rewards(pool.obs(cuts, facts.n_steps), pool.actions(cuts, facts.n_steps))
     learned = rewards.sum(axis=1)
     env = pool.env_rewards(cuts, facts.n_steps).sum(axis=1)
     gallery: dict[str, object] = {
@@ -55,10 +53,7 @@ def _apart(cuts: Cuts, order: NDArray[np.int64], n_steps: int) -> NDArray[np.int
     """The first of `order` that do not overlap: the same moment is shown once."""
     taken: list[int] = []
     for i in order:
-        overlaps = any(
-            cuts.envs[i] == cuts.envs[j] and abs(cuts.starts[i] - cuts.starts[j]) < n_steps
-            for j in taken
-        )
+        overlaps = any(cuts.envs[i] == cuts.envs[j] and abs(cuts.starts[i] - cuts.starts[j]) < n_steps for j in taken)
         if not overlaps:
             taken.append(int(i))
         if len(taken) == _N_SHOWN:

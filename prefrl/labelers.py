@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from labeling.choice import Choice
 from labeling.clip import Clip
 from labeling.teachers import Teacher
-from numpy.typing import NDArray
 
 LabelFunction = Callable[[Clip, Clip], Choice]
 """A labeler of the user's own: looks at the left and the right clip, and answers."""
@@ -36,9 +37,7 @@ class Labeler(Protocol):
     needs_views: bool
     """Whether clips must carry what draws them."""
 
-    def answer(
-        self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]
-    ) -> list[Choice]:
+    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> list[Choice]:
         """One choice for each query; env_rewards (B, 2, T) are for teachers alone."""
         ...
 
@@ -53,9 +52,7 @@ class TeacherLabeler:
         self._teacher = teacher
         self._rng = rng
 
-    def answer(
-        self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]
-    ) -> list[Choice]:
+    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> list[Choice]:
         """Ask the teacher."""
         return self._teacher(env_rewards, self._rng)
 
@@ -69,16 +66,12 @@ class FunctionLabeler:
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self._function = function
 
-    def answer(
-        self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]
-    ) -> list[Choice]:
+    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> list[Choice]:
         """Call the function once for each query."""
         return [self._choice(a) for a in asked]
 
     def _choice(self, asked: Asked) -> Choice:
         choice = self._function(asked.left, asked.right)
         if not isinstance(choice, Choice):
-            raise TypeError(
-                f"expected {self.name} to return a Choice (LEFT, RIGHT, EQUAL or SKIP), got {choice!r}"
-            )
+            raise TypeError(f"expected {self.name} to return a Choice (LEFT, RIGHT, EQUAL or SKIP), got {choice!r}")
         return choice

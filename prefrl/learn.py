@@ -35,9 +35,7 @@ class LearnedRewardBuffer(RolloutBuffer):
         super().__init__(*args, **kwargs)
         self.score_rollout = score_rollout
 
-    def compute_returns_and_advantage(
-        self, last_values: torch.Tensor, dones: NDArray[Any]
-    ) -> None:
+    def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[Any]) -> None:
         """Score the rollout in one go, then compute returns as ever."""
         self.rewards += self.score_rollout(self.buffer_size)
         super().compute_returns_and_advantage(last_values, dones)
@@ -83,9 +81,7 @@ def make_ppo(
     is_image = is_image_space(venv.observation_space)
     normalize_obs = config.normalize_obs and not is_image
     if normalize_obs or normalize_reward:
-        venv = VecNormalize(
-            venv, norm_obs=normalize_obs, norm_reward=normalize_reward, gamma=config.gamma
-        )
+        venv = VecNormalize(venv, norm_obs=normalize_obs, norm_reward=normalize_reward, gamma=config.gamma)
     buffer: dict[str, Any] = {}
     if score_rollout is not None:
         buffer["rollout_buffer_class"] = LearnedRewardBuffer
@@ -105,9 +101,7 @@ def is_image_space(space: spaces.Space[Any]) -> bool:
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 
 
-def plain_ppo(
-    obs_space: spaces.Space[Any], action_space: spaces.Space[Any], config: PPOConfig, device: str
-) -> PPO:
+def plain_ppo(obs_space: spaces.Space[Any], action_space: spaces.Space[Any], config: PPOConfig, device: str) -> PPO:
     """PPO with nothing of ours in it, for a world of these spaces; its weights are yet to be set."""
     return PPO(
         "CnnPolicy" if is_image_space(obs_space) else "MlpPolicy",

@@ -93,9 +93,7 @@ class PreferenceLoop:
         due = self.budget.due(steps) if self.n_rounds else self.budget.initial_labels
         n = due - self.asker.n_asked
         if n > 0:
-            self.asker.ask(
-                n, self.recorder.pool, self.answers, agent_step=steps, round_number=self.n_rounds
-            )
+            self.asker.ask(n, self.recorder.pool, self.answers, agent_step=steps, round_number=self.n_rounds)
 
     def _fit(self) -> None:
         self.watch.switch("fit")
@@ -109,9 +107,7 @@ class PreferenceLoop:
     def _reward(self, n_steps: int) -> NDArray[np.float32]:
         self.watch.switch("score")
         if self.fitter.n_fits:
-            rewards, self.disagreement = score_rollout(
-                self.fitter.model, self.recorder.pool, n_steps
-            )
+            rewards, self.disagreement = score_rollout(self.fitter.model, self.recorder.pool, n_steps)
         else:  # nobody has answered yet: nothing is better than anything else
             rewards = np.zeros((n_steps, self.recorder.num_envs), np.float32)
         self.episodes.add_rollout(rewards, self.guard.take_ends())

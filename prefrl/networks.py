@@ -43,9 +43,7 @@ class EnsembleMLP(nn.Module):
     Two hidden layers of 64 leaky ReLUs by default: Christiano et al. 2017, appendix A.1.
     """
 
-    def __init__(
-        self, members: int, n_in: int, hidden: Sequence[int], generator: torch.Generator
-    ) -> None:
+    def __init__(self, members: int, n_in: int, hidden: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
         sizes = [n_in, *hidden, 1]
         self.layers = nn.ModuleList(
@@ -91,9 +89,7 @@ class EnsembleCNN(nn.Module):
         groups = 1
         for kernel, stride in self._LAYERS:
             padding = kernel // 2 if (side - kernel) // stride + 1 < 3 else 0
-            conv = nn.Conv2d(
-                channels, members * self._FILTERS, kernel, stride, padding, groups=groups
-            )
+            conv = nn.Conv2d(channels, members * self._FILTERS, kernel, stride, padding, groups=groups)
             _initialise(conv, generator)
             self.convs.append(conv)
             # Decay .99 of the running statistics (momentum .01): Ibarz et al. 2018, appendix A.3.

@@ -159,9 +159,7 @@ def correlation(learned: ArrayLike, env: ArrayLike) -> float | None:
 def _pair(env: ArrayLike, learned: ArrayLike) -> tuple[Floats, Floats]:
     x, y = np.asarray(env, np.float64), np.asarray(learned, np.float64)
     if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
-            f"Expected two equally long lists of returns, got {y.shape} learned and {x.shape} env."
-        )
+        raise ValueError(f"Expected two equally long lists of returns, got {y.shape} learned and {x.shape} env.")
     keep = np.isfinite(x) & np.isfinite(y)
     return x[keep], y[keep]
 
@@ -215,12 +213,8 @@ def _figure(title: str, x_name: str, y_name: str) -> tuple[Any, Any]:
     formatter = _matplotlib("matplotlib.ticker").FuncFormatter(lambda value, _: _short(value))
     axes.xaxis.set_major_formatter(formatter)
     axes.yaxis.set_major_formatter(formatter)
-    axes.xaxis.set_major_locator(
-        _matplotlib("matplotlib.ticker").MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
-    )
-    axes.yaxis.set_major_locator(
-        _matplotlib("matplotlib.ticker").MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
-    )
+    axes.xaxis.set_major_locator(_matplotlib("matplotlib.ticker").MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_locator(_matplotlib("matplotlib.ticker").MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     return figure, axes
 
 

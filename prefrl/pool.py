@@ -118,9 +118,7 @@ class Pool:
             self._views[row] = views
         self.position += 1
 
-    def sample(
-        self, n_clips: int, clip_steps: int, rng: np.random.Generator, recent_steps: int | None = None
-    ) -> Cuts:
+    def sample(self, n_clips: int, clip_steps: int, rng: np.random.Generator, recent_steps: int | None = None) -> Cuts:
         """Cut `n_clips` clips of `clip_steps` steps, uniformly among all starts that stay inside one episode.
 
         Args:
@@ -151,8 +149,7 @@ class Pool:
         starts = np.arange(first, self.position - clip_steps + 1)
         # The same episode number at both ends means the same episode in between: numbers only grow.
         same = (
-            self._episodes[starts % self.capacity]
-            == self._episodes[(starts + clip_steps - 1) % self.capacity]
+            self._episodes[starts % self.capacity] == self._episodes[(starts + clip_steps - 1) % self.capacity]
         )  # (S, N)
         where, envs = np.nonzero(same)
         return envs.astype(np.int64), starts[where].astype(np.int64)

@@ -77,9 +77,7 @@ class ProgressView:
             self._bar.update(self._task, completed=min(status.steps, self._total), note=note)
         elif elapsed >= self._next_line or status.steps >= self._total:
             self._next_line = elapsed + _SECONDS_BETWEEN_LINES
-            self._console.print(
-                f"{status.steps:,}/{self._total:,} steps  {note}", highlight=False, soft_wrap=True
-            )
+            self._console.print(f"{status.steps:,}/{self._total:,} steps  {note}", highlight=False, soft_wrap=True)
 
 
 def describe(status: Status, steps_per_second: float) -> str:

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating]
 IndexArray = NDArray[np.int64]
-Strategy = Callable[
-    [FloatArray, int, np.random.Generator], tuple[IndexArray, FloatArray | None]
-]
+Strategy = Callable[[FloatArray, int, np.random.Generator], tuple[IndexArray, FloatArray | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +29,12 @@ class Chosen:
     """(n,) what the strategy thought of it; nan where it had no opinion."""
 
 
-def uniform(
-    logits: FloatArray, n: int, rng: np.random.Generator
-) -> tuple[IndexArray, FloatArray | None]:
+def uniform(logits: FloatArray, n: int, rng: np.random.Generator) -> tuple[IndexArray, FloatArray | None]:
     """Any candidate is as good as any other."""
     return rng.permutation(logits.shape[1])[:n], None
 
 
-def disagreement(
-    logits: FloatArray, n: int, rng: np.random.Generator
-) -> tuple[IndexArray, FloatArray | None]:
+def disagreement(logits: FloatArray, n: int, rng: np.random.Generator) -> tuple[IndexArray, FloatArray | None]:
     """Highest variance, across members, of the predicted preference: Christiano et al. 2017, section 2.2.4.
 
     Of the probability, as in the paper, not of the logit, whose scale is unbounded.

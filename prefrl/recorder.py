@@ -6,6 +6,7 @@ own observations, and PPO gets a reward of 0 for every step until the ensemble h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,12 +82,10 @@ class Recorder(VecEnvWrapper):
         world: The world, for its facts.
         guard: Its guarded `VecEnv`.
         memory_mib: Memory for the pool.
-        with_views: Whether the world puts views into its infos.
     """
 
-    def __init__(self, world: World, guard: Guard, memory_mib: int, with_views: bool) -> None:
+    def __init__(self, world: World, guard: Guard, memory_mib: int) -> None:
         super().__init__(guard)
-        self._with_views = with_views
         self._memory_mib = memory_mib
         self._n_stack = world.n_stack
         self._zeros = np.zeros(self.num_envs, np.float32)
@@ -107,7 +106,7 @@ class Recorder(VecEnvWrapper):
     def reset(self) -> VecEnvObs:
         """Reset every environment; a new episode begins in each."""
         obs = np.asarray(self.venv.reset())
-        self._views = self._reset_views(range(self.num_envs)) if self._with_views else None
+        self._views = self._views_of(self.unwrapped.reset_infos)
         if self._pool is None:
             self._pool = self._make_pool()
         else:
@@ -125,25 +124,23 @@ class Recorder(VecEnvWrapper):
         """Record the step; reward 0 and no word of the score go on."""
         obs, env_rewards, dones, infos = self.venv.step_wait()
         assert isinstance(obs, np.ndarray)
-        self.pool.add(
-            self._obs, self._actions, env_rewards, self._views, self._episodes, self._episode_steps
-        )
+        self.pool.add(self._obs, self._actions, env_rewards, self._views, self._episodes, self._episode_steps)
         self._episode_steps += 1
         for env, info in enumerate(infos):
             if info.pop("episode", None) is not None or dones[env]:
                 self._episodes[env] += 1
                 self._episode_steps[env] = 0
-        if self._with_views:
-            self._views = np.stack([self._view_after(e, bool(dones[e]), infos[e]) for e in range(len(infos))])
+        # Where the observation is a new episode's first, its view stands in the info of the reset.
+        resets = self.unwrapped.reset_infos
+        self._views = self._views_of([resets[e] if dones[e] else info for e, info in enumerate(infos)])
         self._obs = obs.copy()
         return obs, self._zeros.copy(), dones, [_without_score(info) for info in infos]
 
-    def _view_after(self, env: int, done: bool, info: dict[str, Any]) -> NDArray[Any]:
-        view: NDArray[Any] = (self.unwrapped.reset_infos[env] if done else info)["view"]
-        return view
-
-    def _reset_views(self, envs: range) -> NDArray[Any]:
-        return np.stack([np.asarray(self.unwrapped.reset_infos[env]["view"]) for env in envs])
+    def _views_of(self, infos: Sequence[dict[str, Any]]) -> NDArray[Any] | None:
+        """What the world says of how its states are drawn, (N, *V); None where it says nothing."""
+        if "view" not in infos[0]:
+            return None
+        return np.stack([np.asarray(info["view"]) for info in infos])
 
     def _make_pool(self) -> Pool:
         obs_space, action_space = self.observation_space, self.action_space

@@ -20,8 +20,7 @@ __all__ = ["GalleryClip", "ReportData", "render_html", "write_report"]
 
 # Styles stand in the page itself, also in attributes, which no hash can cover.
 _POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
-    "base-uri 'none'; form-action 'none'"
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
 )
 
 

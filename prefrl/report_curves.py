@@ -74,9 +74,7 @@ def reward_model(data: ReportData) -> Markup | None:
     return section("Reward model", element("p", _reward_model_words(data)), grid)
 
 
-def _plot(
-    name: str, draw: Callable[[], str], x: Sequence[float | None], *ys: Sequence[float | None]
-) -> Markup:
+def _plot(name: str, draw: Callable[[], str], x: Sequence[float | None], *ys: Sequence[float | None]) -> Markup:
     """The drawn figure, or words where its columns hold no point."""
     if not any(len(plots.measured(x, y)[0]) for y in ys):
         return empty(f"{name}: not measured in this run.")

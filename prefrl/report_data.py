@@ -26,8 +26,7 @@ class GalleryClip:
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
             raise ValueError(
-                f"Expected clip frames (T, H, W, 3) of uint8, got {self.frames.shape} "
-                f"of {self.frames.dtype}."
+                f"Expected clip frames (T, H, W, 3) of uint8, got {self.frames.shape} of {self.frames.dtype}."
             )
 
 
@@ -63,6 +62,5 @@ class ReportData:
             learned, env = self.learned_vs_env
             if learned.ndim != 1 or learned.shape != env.shape:
                 raise ValueError(
-                    "Expected as many learned returns as env returns, "
-                    f"got {learned.shape} and {env.shape}."
+                    f"Expected as many learned returns as env returns, got {learned.shape} and {env.shape}."
                 )

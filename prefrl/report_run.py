@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from labeling.clip import ClipError, ClipFiles
-from labeling.store import Store
 from numpy.typing import NDArray
 
+from labeling.clip import ClipError, ClipFiles
+from labeling.store import Store
 from prefrl import build, configfile
 from prefrl.config import Config
 from prefrl.metrics import read_metrics
@@ -72,8 +72,10 @@ def _draw_gallery(
     if config.reward == "score":
         return [], [], "A run on the score has no reward model that could like a clip."
     if not any(entries):
-        return [], [], (
-            "No pictures were recorded for this run; train with --world.record-views always to see clips here."
+        return (
+            [],
+            [],
+            ("No pictures were recorded for this run; train with --world.record-views always to see clips here."),
         )
     world = build.make_world(config, n_envs=1, seed=0, views=True)
     drawer = world.drawer

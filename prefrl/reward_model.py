@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from prefrl.config import RewardModelConfig
 from prefrl.networks import EnsembleCNN, EnsembleMLP
 
-
 _INPUT_CLIP = 10.0
 """Normalised inputs are kept within this many standard deviations, as Stable-Baselines3's VecNormalize does."""
 _MIN_INPUT_STD = 1e-2
@@ -74,9 +73,7 @@ class RewardModel(nn.Module):
         self.net: nn.Module
         if inputs.is_image:
             c, h, w = inputs.obs_shape
-            self.net = EnsembleCNN(
-                config.members, (c, h, w), config.dropout, config.pool_pixels, generator
-            )
+            self.net = EnsembleCNN(config.members, (c, h, w), config.dropout, config.pool_pixels, generator)
             n_in = 1
         else:
             self.net = EnsembleMLP(config.members, n_in, config.hidden, generator)
@@ -109,9 +106,7 @@ class RewardModel(nn.Module):
         return centred / self.reward_std.view(shape) * self.target_std
 
     @torch.no_grad()
-    def member_rewards(
-        self, obs: NDArray[Any], actions: NDArray[Any], chunk: int = 4096
-    ) -> NDArray[np.float32]:
+    def member_rewards(self, obs: NDArray[Any], actions: NDArray[Any], chunk: int = 4096) -> NDArray[np.float32]:
         """Normalised rewards of every member; obs (M, T, *O), actions (M, T, *A) -> (K, M, T). Changes nothing.
 
         Observations may come as planes (M, T + n_stack - 1, H, W), as the pool keeps them.
@@ -134,9 +129,7 @@ class RewardModel(nn.Module):
     def preference_logits(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
         """Every member's log-odds that the left clip wins; obs (M, 2, T, *O) or planes -> (K, M). Changes nothing."""
         n_pairs = len(actions)
-        rewards = self.member_rewards(
-            obs.reshape(-1, *obs.shape[2:]), actions.reshape(-1, *actions.shape[2:])
-        )
+        rewards = self.member_rewards(obs.reshape(-1, *obs.shape[2:]), actions.reshape(-1, *actions.shape[2:]))
         returns = rewards.sum(axis=-1).reshape(self.members, n_pairs, 2)
         # Undo the normalisation, which the fit knows nothing of; its offset cancels between equal clips.
         scale = (self.reward_std / self.target_std).cpu().numpy()[:, None]
@@ -162,9 +155,7 @@ class RewardModel(nn.Module):
             acted = nn.functional.one_hot(actions.long(), self.inputs.n_actions).float()
         else:
             acted = actions.float()
-        return torch.cat(
-            [obs.reshape(-1, n_obs).float(), acted.reshape(-1, self.inputs.action_size)], dim=1
-        )
+        return torch.cat([obs.reshape(-1, n_obs).float(), acted.reshape(-1, self.inputs.action_size)], dim=1)
 
     def _lead_shape(self, actions: Tensor) -> torch.Size:
         n_dims = 0 if self.inputs.n_actions is not None else 1
@@ -172,6 +163,6 @@ class RewardModel(nn.Module):
 
     def unfold(self, obs: Tensor) -> Tensor:
         """Planes (..., T + S - 1, H, W) to stacks (..., T, S, H, W); observations that are whole already pass."""
-        if self.inputs.n_stack == 1 or obs.shape[-3:] == self.inputs.obs_shape and obs.dim() >= 5:
+        if self.inputs.n_stack == 1 or (obs.shape[-3:] == self.inputs.obs_shape and obs.dim() >= 5):
             return obs
         return obs.unfold(-3, self.inputs.n_stack, 1).movedim(-1, -3)

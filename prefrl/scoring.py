@@ -9,9 +9,7 @@ from prefrl.pool import Pool
 from prefrl.reward_model import RewardModel
 
 
-def score_rollout(
-    model: RewardModel, pool: Pool, n_steps: int
-) -> tuple[NDArray[np.float32], float]:
+def score_rollout(model: RewardModel, pool: Pool, n_steps: int) -> tuple[NDArray[np.float32], float]:
     """Learned reward of the newest `n_steps` of each of N environments, (n_steps, N). Changes nothing.
 
     The second value says how far the members disagree: their rewards' standard deviation, meaned over steps.
@@ -23,8 +21,7 @@ def score_rollout(
     else:
         # Stacks of frames are put together for one environment at a time: all at once would take too much memory.
         columns = [
-            model.member_rewards(pool.stacks(env, n_steps)[None], actions[env][None])
-            for env in range(pool.n_envs)
+            model.member_rewards(pool.stacks(env, n_steps)[None], actions[env][None]) for env in range(pool.n_envs)
         ]
         members = np.concatenate(columns, axis=1)
     return members.mean(axis=0).T, float(members.std(axis=0).mean())

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from labeling.clip import ClipFiles
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
+from labeling.clip import ClipFiles
 from prefrl.checkpoint import Checkpoint, pack_optimizer, prefixed, unpack_optimizer, unprefixed
 from prefrl.loop import PreferenceLoop
 
@@ -74,18 +74,16 @@ def read_back_answers(loop: PreferenceLoop, files: ClipFiles) -> None:
     for query_id in dict.fromkeys(label.query_id for label in labels):
         query = loop.asker.store.query(query_id)
         clips = [files.read(clip_id) for clip_id in query.clip_ids]
-        loop.answers.add_query(
-            query_id, np.stack([c.obs for c in clips]), np.stack([c.actions for c in clips])
-        )
+        loop.answers.add_query(query_id, np.stack([c.obs for c in clips]), np.stack([c.actions for c in clips]))
     loop.answers.take_in(labels)
     # Queries asked after the checkpoint are in the store: their labels are used, and they are not asked again.
     loop.asker.n_asked = max(loop.asker.n_asked, loop.asker.store.counts().n_queries)
 
 
 def _normalizer_tensors(normalizer: VecNormalize) -> dict[str, Tensor]:
-    stats = {"ret": normalizer.ret_rms, "obs": normalizer.obs_rms} if normalizer.norm_obs else {
-        "ret": normalizer.ret_rms
-    }
+    stats = (
+        {"ret": normalizer.ret_rms, "obs": normalizer.obs_rms} if normalizer.norm_obs else {"ret": normalizer.ret_rms}
+    )
     tensors = {"returns": torch.as_tensor(normalizer.returns)}
     for name, rms in stats.items():
         assert not isinstance(rms, dict)

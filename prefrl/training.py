@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from labeling.clip import ClipFiles
-from labeling.store import Store
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
+from labeling.clip import ClipFiles
+from labeling.store import Store
 from prefrl import build, configfile
 from prefrl.checkpoint import load_newest, save_checkpoint
 from prefrl.config import Config
@@ -82,9 +82,7 @@ def default_run_dir(config: Config) -> str:
 class _Training:
     """A run in progress."""
 
-    def __init__(
-        self, config: Config, labeler: LabelFunction | None, resume: bool, stack: ExitStack
-    ) -> None:
+    def __init__(self, config: Config, labeler: LabelFunction | None, resume: bool, stack: ExitStack) -> None:
         build.check_names(config)
         if not config.run_dir:
             config = replace(config, run_dir=default_run_dir(config))
@@ -108,9 +106,7 @@ class _Training:
         self.agent: PPO
         if self.with_labels:
             store = stack.enter_context(Store(self.run.labels))
-            self.loop = build.build_loop(
-                config, self.world, store, self.run, answering, self.watch
-            )
+            self.loop = build.build_loop(config, self.world, store, self.run, answering, self.watch)
             self.agent = self.loop.agent
         else:
             self.agent = build.build_agent(config, self.world, self.seeds)
@@ -122,9 +118,7 @@ class _Training:
 
     def run_to_end(self) -> Result:
         """Train, then write everything that a finished run holds."""
-        with ProgressView(
-            self.config.total_timesteps, self.config.progress, self.start_steps
-        ) as self.progress:
+        with ProgressView(self.config.total_timesteps, self.config.progress, self.start_steps) as self.progress:
             self._learn()
         self._checkpoint()
         export_policy(self.agent, self.config.ppo, self.run.policy)
@@ -152,9 +146,7 @@ class _Training:
         self.agent.set_logger(self._logger())
         hooks = RolloutHooks(self._before_rollout, self._after_rollout)
         with _stop_signals(self._stop):
-            self.agent.learn(
-                remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.start_steps
-            )
+            self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.start_steps)
         self.watch.switch(None)
 
     def _before_rollout(self) -> None:
@@ -222,9 +214,7 @@ class _Training:
         return Logger(str(self.run.path), writers)
 
     def _checkpoint(self) -> None:
-        save_checkpoint(
-            self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop)
-        )
+        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop))
         self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
 
     def _resume(self) -> None:

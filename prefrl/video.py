@@ -31,9 +31,7 @@ _TAG_NOTE = "OpenCV: FFMPEG: tag "
 _stderr_lock = threading.Lock()
 
 
-def write_video(
-    path: Path, frames: Iterable[NDArray[np.uint8]], frame_rate: float, *, min_height: int = 240
-) -> None:
+def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], frame_rate: float, *, min_height: int = 240) -> None:
     """Write `frames`, each (H, W, 3) RGB, to the WebM file `path`, `frame_rate` of them per second.
 
     Frames lower than `min_height` are enlarged by a whole even factor without smoothing, so that
@@ -58,9 +56,7 @@ def write_video(
         part.replace(path)
 
 
-def encode_clip(
-    frames: Iterable[NDArray[np.uint8]], frame_rate: float, *, min_height: int = 240
-) -> bytes:
+def encode_clip(frames: Iterable[NDArray[np.uint8]], frame_rate: float, *, min_height: int = 240) -> bytes:
     """The bytes of the WebM file that `write_video` would write, for embedding in a page."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.webm"
@@ -95,9 +91,7 @@ def _opencv() -> Any:  # cv2's own stubs miss half of what is used here, so the 
         ) from error
 
 
-def _encode(
-    cv2: Any, path: Path, frames: Iterable[NDArray[np.uint8]], frame_rate: float, min_height: int
-) -> int:
+def _encode(cv2: Any, path: Path, frames: Iterable[NDArray[np.uint8]], frame_rate: float, min_height: int) -> int:
     """Stream `frames` into `path` and count them."""
     writer, shape, n_frames = None, None, 0
     try:
@@ -198,6 +192,4 @@ def _held_stderr() -> Iterator[list[str]]:
                 os.close(saved)
             held.seek(0)
             text = held.read().decode(errors="replace")
-            lines += [
-                line for line in text.splitlines(keepends=True) if not line.startswith(_TAG_NOTE)
-            ]
+            lines += [line for line in text.splitlines(keepends=True) if not line.startswith(_TAG_NOTE)]

@@ -29,9 +29,7 @@ def watch_run(run: RunDir, out: Path, seconds: float) -> float:
     if seconds <= 0:
         raise UserError(f"expected --seconds to be above 0, got {seconds:g}")
     config = configfile.load(run.config)
-    world = build.make_world(
-        config, n_envs=1, seed=build.Seeds.of(config.seed).evaluation, views=True
-    )
+    world = build.make_world(config, n_envs=1, seed=build.Seeds.of(config.seed).evaluation, views=True)
     if world.drawer is None:
         raise UserError(f"expected an environment that can be drawn, got {config.env_id}")
     agent = load_policy(run, config, world)
@@ -43,9 +41,7 @@ def watch_run(run: RunDir, out: Path, seconds: float) -> float:
     return len(obs) / world.frame_rate
 
 
-def _play(
-    world: World, agent: Any, n_steps: int, deterministic: bool
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
+def _play(world: World, agent: Any, n_steps: int, deterministic: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Observations (T, *O) and views (T, *V) of one episode, at most `n_steps` of it."""
     venv = world.venv
     obs = np.asarray(venv.reset())
@@ -63,9 +59,7 @@ def _play(
     return np.stack(seen), None if views[0] is None else np.stack(views)
 
 
-def _draw(
-    world: World, drawer: Drawer, obs: NDArray[Any], views: NDArray[Any] | None
-) -> Iterator[NDArray[np.uint8]]:
+def _draw(world: World, drawer: Drawer, obs: NDArray[Any], views: NDArray[Any] | None) -> Iterator[NDArray[np.uint8]]:
     for i in range(0, len(obs), _CHUNK_STEPS):
         part = slice(i, i + _CHUNK_STEPS)
         packed = None if views is None else world.pack_view(views[part])

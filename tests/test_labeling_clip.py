@@ -44,9 +44,7 @@ def make_clip(**changes: Any) -> Clip:
 
 def make_stack(n_steps: int = 3, n_stack: int = 2) -> Clip:
     planes = np.arange((n_steps + n_stack - 1) * 6, dtype=np.uint8).reshape(-1, 2, 3)
-    return make_clip(
-        obs=planes, actions=np.arange(n_steps), view=None, n_stack=n_stack, frame_rate=15
-    )
+    return make_clip(obs=planes, actions=np.arange(n_steps), view=None, n_stack=n_stack, frame_rate=15)
 
 
 CLIP_ID = "25212b70393cfebccf1bdf376cd81b3126ed9ef5096a67fa35aef44b6aa2390d"
@@ -237,9 +235,7 @@ def test_a_thousand_clips_are_written_in_three_seconds(tmp_path: Path) -> None:
 def test_pictures_are_compressed(tmp_path: Path) -> None:
     files = ClipFiles(tmp_path)
     clip = make_stack(n_steps=25, n_stack=4)
-    flat = make_clip(
-        obs=np.zeros((28, 84, 84), np.uint8), actions=np.zeros(25, np.int64), n_stack=4, view=None
-    )
+    flat = make_clip(obs=np.zeros((28, 84, 84), np.uint8), actions=np.zeros(25, np.int64), n_stack=4, view=None)
     files.write_many([clip, flat])
     assert files.path(flat.clip_id).stat().st_size < 5000
     assert flat.obs.nbytes == 197_568
@@ -274,9 +270,7 @@ def test_no_other_content_passes_for_a_clip(tmp_path: Path) -> None:
     files = ClipFiles(tmp_path)
     files.write_many([make_clip(), make_stack()])
     os.replace(files.path(STACK_ID), files.path(CLIP_ID))
-    with pytest.raises(
-        ClipError, match=f"{CLIP_ID}.npz is damaged: its content is clip {STACK_ID}"
-    ):
+    with pytest.raises(ClipError, match=f"{CLIP_ID}.npz is damaged: its content is clip {STACK_ID}"):
         files.read(CLIP_ID)
 
 
@@ -303,9 +297,7 @@ def longer(data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("damage", [flipped_bits, cut_short, cut_out, longer])
 @pytest.mark.parametrize("clip", [make_clip(), make_stack()], ids=["numbers", "pictures"])
-def test_no_damage_changes_what_is_read(
-    tmp_path: Path, clip: Clip, damage: Callable[[bytes], list[bytes]]
-) -> None:
+def test_no_damage_changes_what_is_read(tmp_path: Path, clip: Clip, damage: Callable[[bytes], list[bytes]]) -> None:
     """At every byte of the file: a ClipError, or (unused zip details) the very same clip."""
     files = ClipFiles(tmp_path)
     path = files.path(files.write(clip))
@@ -348,10 +340,7 @@ def npy(array: NDArray[Any], allow_pickle: bool = False) -> bytes:
     return file.getvalue()
 
 
-FIELDS = (
-    b'{"agent_step":4,"env_index":1,"episode":2,"format":1,'
-    b'"frame_rate":20.0,"n_stack":1,"start_step":3}'
-)
+FIELDS = b'{"agent_step":4,"env_index":1,"episode":2,"format":1,"frame_rate":20.0,"n_stack":1,"start_step":3}'
 
 
 class Boom:
@@ -432,9 +421,7 @@ def zipped_twice(fields: tuple[str, bytes], good: list[tuple[str, bytes]]) -> by
 
 
 @pytest.mark.parametrize("kind", hostile_files())
-def test_hostile_files_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
+def test_hostile_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(clip_module, "MAX_CLIP_BYTES", 2**20)
     data, message = hostile_files()[kind]
@@ -489,9 +476,7 @@ def test_packing_keeps_every_bit(dtype: str, shape: tuple[int, ...], seed: int) 
     assert arrays["a"].tobytes() == array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
-def test_too_large_clips_are_refused_before_anything_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_clips_are_refused_before_anything_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip_module, "MAX_CLIP_BYTES", 2**16 + 50)
     with pytest.raises(ClipError, match="clip of 72 bytes is larger than"):
         ClipFiles(tmp_path).write_many([make_clip()])
@@ -513,9 +498,7 @@ def test_a_disk_that_refuses_is_a_clip_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads names from /proc/self/fd")
-def test_content_is_synced_before_its_name_and_its_name_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_content_is_synced_before_its_name_and_its_name_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[tuple[str, str]] = []
     fsync, replace = os.fsync, os.replace
 
@@ -547,9 +530,7 @@ def test_content_is_synced_before_its_name_and_its_name_after(
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
-def test_a_full_disk_leaves_no_part_of_a_clip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
+def test_a_full_disk_leaves_no_part_of_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
     files = ClipFiles(tmp_path)
     files.write_many([make_clip(episode=7)])
     n_before = len(list(tmp_path.rglob("*.npz")))

@@ -296,8 +296,7 @@ def test_labels_that_could_not_be_kept_are_refused(changes: dict[str, Any], mess
             "label_id is already stored",
         ),
         (
-            "INSERT OR REPLACE INTO queries SELECT seq, query_id, 0, 0, '', 0, NULL, 0 "
-            "FROM queries",
+            "INSERT OR REPLACE INTO queries SELECT seq, query_id, 0, 0, '', 0, NULL, 0 FROM queries",
             "query_id is already stored",
         ),
         (
@@ -310,8 +309,7 @@ def test_labels_that_could_not_be_kept_are_refused(changes: dict[str, Any], mess
             "has labels cannot be given more clips",
         ),
         (
-            "INSERT INTO labels SELECT NULL, 'b', query_id, labeler, 'right', 0, 0, 0, 0, NULL "
-            "FROM labels",
+            "INSERT INTO labels SELECT NULL, 'b', query_id, labeler, 'right', 0, 0, 0, 0, NULL FROM labels",
             "already answered",
         ),
         (
@@ -342,9 +340,7 @@ def test_no_program_can_break_the_rules(store: Store, path: Path, sql: str, mess
 def test_the_rules_are_checked_by_index(path: Path) -> None:
     """Else each label costs a walk over all labels before it."""
     connection = schema.connect(path)
-    rows = connection.execute(
-        "EXPLAIN QUERY PLAN SELECT 1 FROM current_labels WHERE query_id = '' AND labeler = ''"
-    )
+    rows = connection.execute("EXPLAIN QUERY PLAN SELECT 1 FROM current_labels WHERE query_id = '' AND labeler = ''")
     plan = " ".join(row[3] for row in rows)
     connection.close()
     assert "labels_by_query (query_id=? AND labeler=?)" in plan
@@ -422,9 +418,7 @@ def test_files_that_cannot_be_trusted_are_refused(
 
 
 @pytest.mark.parametrize("opener", OPENERS)
-def test_another_programs_database_is_left_alone(
-    path: Path, opener: Callable[[Path], Store]
-) -> None:
+def test_another_programs_database_is_left_alone(path: Path, opener: Callable[[Path], Store]) -> None:
     spoil(path, "CREATE TABLE accounts (x)")
     with pytest.raises(StoreError, match="not a label store"):
         opener(path)
@@ -458,17 +452,13 @@ def test_a_closed_store_says_so(path: Path) -> None:
         store.counts()
 
 
-def test_a_store_taken_through_a_fork_is_refused(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_taken_through_a_fork_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getpid", lambda: -1)
     with pytest.raises(StoreError, match="after a fork"):
         store.add_labels([make_label()])
 
 
-def test_a_locked_store_says_that_another_process_has_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_locked_store_says_that_another_process_has_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema, "BUSY_TIMEOUT_SECONDS", 0.05)
     with Store(path) as store:
         other = raw(path)
@@ -551,9 +541,7 @@ def test_the_journal_is_as_safe_as_it_can_be(
         assert reader.counts().n_labels == 1
 
 
-def test_an_older_sqlite_turns_wal_off_or_refuses(
-    path: Path, set_wal: Callable[[bool, bool], None]
-) -> None:
+def test_an_older_sqlite_turns_wal_off_or_refuses(path: Path, set_wal: Callable[[bool, bool], None]) -> None:
     set_wal(True, True)
     newer = Store(path)
     newer.add_queries([make_query()])
@@ -617,9 +605,7 @@ def test_schema_version_1_is_never_edited(tmp_path: Path) -> None:
     new.close()
 
 
-def test_a_migration_keeps_labels_and_makes_a_backup(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_migration_keeps_labels_and_makes_a_backup(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture_store(path)
     step = ("ALTER TABLE labels ADD COLUMN confidence REAL", "CREATE TABLE leases (x INTEGER)")
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
@@ -636,9 +622,7 @@ def test_a_migration_keeps_labels_and_makes_a_backup(
     backup.close()
 
 
-def test_a_migration_that_fails_changes_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture_store(path)
     before = path.read_bytes()
     step = ("CREATE TABLE leases (x INTEGER)", "CREATE TABLE leases (x INTEGER)")
@@ -693,9 +677,7 @@ class StoreMachine(RuleBasedStateMachine):
         row = (f"u{number}", query_id, labeler, None, seq)
         if row in self.rows:
             assert self.store.undo(label_id, row[0], labeler) == self.rows.index(row) + 1
-        elif row[0] in [stored[0] for stored in self.rows] or (
-            self.current.get((query_id, labeler)) != seq
-        ):
+        elif row[0] in [stored[0] for stored in self.rows] or (self.current.get((query_id, labeler)) != seq):
             with pytest.raises(StoreError):
                 self.store.undo(label_id, row[0], labeler)
         else:
@@ -713,9 +695,7 @@ class StoreMachine(RuleBasedStateMachine):
     def agrees(self) -> None:
         """The store says what the model says."""
         stored = self.store.labels_after(0)
-        assert [
-            (row.label_id, row.query_id, row.labeler, row.choice, row.voids_seq) for row in stored
-        ] == self.rows
+        assert [(row.label_id, row.query_id, row.labeler, row.choice, row.voids_seq) for row in stored] == self.rows
         assert [row.seq for row in stored] == list(range(1, len(self.rows) + 1))
         assert [row.seq for row in self.store.current_labels()] == sorted(self.current.values())
         for labeler in ("Ann", "Bob"):
@@ -845,10 +825,7 @@ def main(what: str, path: str, mode: str, n_trials: str = "0", early: str = "") 
         writers = [fork(partial(write_some, Path(path), writer)) for writer in range(4)]
         assert [os.waitpid(writer, 0)[1] for writer in writers] == [0, 0, 0, 0]
         return
-    trials = [
-        kill_trial(Path(path) / f"{trial}.sqlite", 1 + trial % 7, bool(early))
-        for trial in range(int(n_trials))
-    ]
+    trials = [kill_trial(Path(path) / f"{trial}.sqlite", 1 + trial % 7, bool(early)) for trial in range(int(n_trials))]
     print(sum(trial[0] for trial in trials), sum(trial[1] for trial in trials))
 
 

@@ -83,9 +83,7 @@ def test_oracle_of_no_queries_is_no_answers() -> None:
         (np.full((1, 2, 1), np.inf), "finite"),
     ],
 )
-def test_teachers_refuse_rewards_that_have_no_sum(
-    rewards: NDArray[np.float64], message: str
-) -> None:
+def test_teachers_refuse_rewards_that_have_no_sum(rewards: NDArray[np.float64], message: str) -> None:
     for teacher in TEACHERS.values():
         with pytest.raises(ValueError, match=message):
             teacher(rewards, np.random.default_rng(0))
@@ -104,7 +102,5 @@ def test_labeling_needs_nothing_but_numpy() -> None:
         "print(sorted(heavy & set(sys.modules)))"
     )
     root = Path(labeling.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=root, capture_output=True, text=True)
     assert done.stdout == "[]\n"

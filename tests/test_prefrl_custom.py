@@ -243,7 +243,7 @@ def test_what_drawing_needs_and_is_not_installed_is_told(counter: Callable[..., 
     def picture(n: int) -> None:
         raise gym.error.DependencyNotInstalled('no pygame, run `pip install "pygame"`\nmore')
 
-    with pytest.raises(UserError, match='cannot be drawn: no pygame, run `pip install "pygame"`$'):
+    with pytest.raises(UserError, match=r'cannot be drawn: no pygame, run `pip install "pygame"`$'):
         make(counter(picture=picture), views=True)
 
 

@@ -56,9 +56,7 @@ def test_video_codec_is_really_opened(findings: dict[str, Finding]) -> None:
         ((3, 40, 1), "rollback journal"),
     ],
 )
-def test_write_ahead_log_only_where_its_race_is_mended(
-    version: tuple[int, int, int], journal: str
-) -> None:
+def test_write_ahead_log_only_where_its_race_is_mended(version: tuple[int, int, int], journal: str) -> None:
     finding = sqlite_journal(version)
     assert finding.status == "ok"
     assert finding.detail.startswith(f"{'.'.join(map(str, version))}, {journal}")
@@ -81,9 +79,7 @@ def test_release_numbers(version: str, numbers: tuple[int, ...]) -> None:
         ("starlette", "1.0.1", "ok"),
     ],
 )
-def test_security_floors(
-    package: str, version: str, status: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_security_floors(package: str, version: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, ModuleType(package))
     monkeypatch.setattr(doctor, "_probe", lambda *_: (True, ""))
     monkeypatch.setattr(metadata, "version", {package: version}.__getitem__)
@@ -107,9 +103,7 @@ def test_a_package_that_does_not_start_is_bad(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(metadata, "version", lambda _: "1.0")
     finding = doctor._package("x", "prefrl_none", (1,), False, "pip install x", "")
     assert finding.status == "bad"
-    assert finding.detail == (
-        "1.0 is installed but does not start: ModuleNotFoundError: No module named 'prefrl_none'"
-    )
+    assert finding.detail == ("1.0 is installed but does not start: ModuleNotFoundError: No module named 'prefrl_none'")
 
 
 def test_a_crash_of_native_code_is_a_finding() -> None:

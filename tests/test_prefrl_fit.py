@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from prefrl.config import RewardModelConfig
 from prefrl.fit import Answered, Fitter, _Best, _poisson_of
 from prefrl.reward_model import Inputs, RewardModel
@@ -45,9 +46,7 @@ def test_after_a_fit_every_member_has_mean_0_and_the_wanted_deviation_over_the_l
     answered = linear_answers(60)
     fit.fit(answered)
     rewards = fit.model.member_rewards(answered.obs[:, 0], answered.actions[:, 0])
-    both = np.concatenate(
-        [rewards, fit.model.member_rewards(answered.obs[:, 1], answered.actions[:, 1])], axis=1
-    )
+    both = np.concatenate([rewards, fit.model.member_rewards(answered.obs[:, 1], answered.actions[:, 1])], axis=1)
     np.testing.assert_allclose(both.mean(axis=(1, 2)), 0, atol=1e-4)
     np.testing.assert_allclose(both.std(axis=(1, 2)), 0.05, rtol=1e-2)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from prefrl.loss import decisive_accuracy, label_entropy, preference_logits, preference_loss
 
 

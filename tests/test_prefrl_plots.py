@@ -29,9 +29,7 @@ def texts(svg: str) -> list[str]:
 def all_plots() -> dict[str, str]:
     rising = [0.1 * i for i in range(5)]
     return {
-        "steps": plots.env_return_over_steps(
-            STEPS, RETURNS, training=rising, random_return=-12.0, score_return=20.0
-        ),
+        "steps": plots.env_return_over_steps(STEPS, RETURNS, training=rising, random_return=-12.0, score_return=20.0),
         "labels": plots.env_return_over_labels([0.0, 10.0, 20.0, 30.0, 40.0], RETURNS),
         "accuracy": plots.reward_model_accuracy([0.0, 1.0], [0.6, 0.9], [0.5, None]),
         "loss": plots.reward_model_loss([0.0, 1.0], [0.6, 0.2], []),

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+
 from prefrl.pool import Cuts, Layout, Pool
 
 
-def counting_pool(
-    capacity: int, lengths: Sequence[int], n_stack: int = 1, n_steps: int | None = None
-) -> Pool:
+def counting_pool(capacity: int, lengths: Sequence[int], n_stack: int = 1, n_steps: int | None = None) -> Pool:
     """One env whose observation is its step since the run began, in episodes of these lengths."""
     shape: tuple[int, ...] = (n_stack, 1, 1) if n_stack > 1 else (1,)
     layout = Layout(shape, np.uint8, (), np.int64, (1,), np.int64, n_stack)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from prefrl.queries import STRATEGIES, choose, disagreement, uniform
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
 from prefrl.errors import UserError, WorldFault
 from prefrl.pool import Cuts
 from prefrl.recorder import EpisodeEnd, Guard, Recorder
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 
 class Counting(gym.Env[NDArray[np.float32], np.int64]):
@@ -64,7 +65,7 @@ def monitored(offset: int, bad_at: int | None) -> gym.Env[Any, Any]:
 def counting(n_envs: int = 2, bad_at: int | None = None) -> tuple[Recorder, Guard]:
     venv = DummyVecEnv([partial(monitored, 1000 * i, bad_at) for i in range(n_envs)])
     guard = Guard(venv)
-    return Recorder(FakeWorld(venv), guard, memory_mib=1, with_views=True), guard
+    return Recorder(FakeWorld(venv), guard, memory_mib=1), guard
 
 
 def run(recorder: Recorder, n_steps: int) -> list[tuple[Any, ...]]:

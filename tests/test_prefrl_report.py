@@ -125,8 +125,7 @@ def test_the_page_says_every_number(html: str) -> None:
         "of those it was fitted to, 95%",
         "Over 4 clips the two correlate at r = 0.80.",
         "left 40% 40 answers right 35% 35 answers equal 20% 20 answers skip 5% 5 answers",
-        "collect 25% 3 min 10 s learn 50% 6 min 20 s fit 20% 2 min 32 s query 2% 19.0 s "
-        "other 2% 19.0 s",
+        "collect 25% 3 min 10 s learn 50% 6 min 20 s fit 20% 2 min 32 s query 2% 19.0 s other 2% 19.0 s",
         "+12.5 step 9,000",
         "−7.25 step 100",
         "python 3.11.7 torch 2.13.0",
@@ -183,9 +182,7 @@ def test_ids_are_unique(html: str) -> None:
     assert len(ids) == len(set(ids)) > 100
 
 
-HOSTILE = (
-    "</title></style><script>alert(1)</script><img src=x onerror='a()'>\"&{{7*7}}\u202e\ud800\0"
-)
+HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror='a()'>\"&{{7*7}}\u202e\ud800\0"
 
 
 def test_hostile_text_is_only_text() -> None:
@@ -254,9 +251,7 @@ def test_what_is_missing_is_said_in_words(result: dict[str, Any]) -> None:
     ],
 )
 @pytest.mark.parametrize("is_empty", [True, False])
-def test_columns_may_be_missing_or_empty(
-    gone: set[str], unmeasured: list[str], is_empty: bool
-) -> None:
+def test_columns_may_be_missing_or_empty(gone: set[str], unmeasured: list[str], is_empty: bool) -> None:
     empty = {key: [None, None, None] for key in gone} if is_empty else {}
     kept = {name: values for name, values in METRICS.items() if name not in gone}
     data = ReportData("x", {}, RESULT, {**kept, **empty})
@@ -324,9 +319,7 @@ def test_wrong_shapes_are_refused() -> None:
         ({"env_return": None}, 1310.0, "After 350 answers the agent has not been evaluated."),
     ],
 )
-def test_the_sentence_on_top(
-    change: dict[str, Any], score_return: float | None, words: str
-) -> None:
+def test_the_sentence_on_top(change: dict[str, Any], score_return: float | None, words: str) -> None:
     assert words in lead({**RESULT, **change}, score_return)
 
 
@@ -345,17 +338,11 @@ def test_numbers_in_words() -> None:
 def test_reading_takes_finite_numbers_only() -> None:
     values = {"a": {"b": 2}, "t": True, "s": "3", "n": float("nan")}
     assert reading(values, "a", "b") == 2.0
-    assert [
-        reading(values, *k) for k in (("t",), ("s",), ("n",), ("a",), ("a", "c"), ("s", "b"))
-    ] == [None] * 6
+    assert [reading(values, *k) for k in (("t",), ("s",), ("n",), ("a",), ("a", "c"), ("s", "b"))] == [None] * 6
 
 
 def test_markup_escapes_all_but_itself() -> None:
     assert escaped("<&\"'>") == "&lt;&amp;&quot;&#x27;&gt;"
-    assert element("b", "<i>", Markup("<i></i>"), class_='"') == (
-        '<b class="&quot;">&lt;i&gt;<i></i></b>'
-    )
-    assert (
-        element("meta", http_equiv="x", hidden=True, lang=False) == '<meta http-equiv="x" hidden>'
-    )
+    assert element("b", "<i>", Markup("<i></i>"), class_='"') == ('<b class="&quot;">&lt;i&gt;<i></i></b>')
+    assert element("meta", http_equiv="x", hidden=True, lang=False) == '<meta http-equiv="x" hidden>'
     assert escaped("a\tb\nc\x1b[31m\ud83d") == "a\tb\nc\ufffd[31m\ufffd"

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from torch import nn
+from torch.nn import functional
+
 from prefrl.config import RewardModelConfig
 from prefrl.networks import EnsembleCNN, EnsembleLinear, EnsembleMLP
 from prefrl.reward_model import Inputs, RewardModel
-from torch import nn
-from torch.nn import functional
 
 
 def vector_model(n_actions: int | None = None, **changes: object) -> RewardModel:

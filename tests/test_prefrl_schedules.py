@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from prefrl.schedules import SCHEDULES, constant, hyperbolic, labels_due
 
 
@@ -48,7 +49,5 @@ def test_every_schedule_gives_the_first_batch_then_everything_and_never_takes_ba
 
 
 def test_a_window_of_nothing_asks_everything_at_once() -> None:
-    due = labels_due(
-        constant, 0, total_labels=9, initial_labels=2, window_steps=0.0, hyperbolic_steps=math.inf
-    )
+    due = labels_due(constant, 0, total_labels=9, initial_labels=2, window_steps=0.0, hyperbolic_steps=math.inf)
     assert due == 9

@@ -52,9 +52,7 @@ def test_video_decodes_to_the_same_frames_enlarged_by_four(tmp_path: Path) -> No
     assert len(frames) == 30
     assert frame_rate == pytest.approx(12.5)
     for frame, original in zip(frames, game(30), strict=True):
-        enlarged = original.repeat(4, axis=0).repeat(
-            4, axis=1
-        )  # 84 -> 336: least even factor >= 240
+        enlarged = original.repeat(4, axis=0).repeat(4, axis=1)  # 84 -> 336: least even factor >= 240
         assert frame.shape == (336, 336, 3)
         assert psnr(frame, enlarged) > 30
     assert [path.name for path in tmp_path.iterdir()] == ["clip.webm"]

@@ -1,0 +1,106 @@
+"""Who may import whom, read from the source: leaves know nobody, layers only look down, one module knows `envs`."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+LAYERS = [
+    {"cli"},
+    {"flags"},
+    {"report_run", "watch"},
+    {"training"},
+    {"state", "gallery"},
+    {"build"},
+    {"loop"},
+    {"asking", "episodes", "scoring", "custom"},
+    {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"},
+    {"fit", "labelers"},
+    {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"},
+    {"networks", "config", "errors"},
+    {"loss"},
+]
+"""From the top down; a module imports only from layers below its own."""
+
+ASIDE = {"report", "plots", "video", "doctor", "markup", "report_data", "report_layout", "report_curves"}
+ASIDE |= {"report_sections", "report_words"}
+"""Presentation: pure functions that import nothing of the layers but `errors`, and are imported from the top."""
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            assert node.level == 0, f"relative import in {path}"
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def test_the_leaves_import_neither_each_other_nor_prefrl() -> None:
+    for package, others in (("envs", {"labeling", "prefrl"}), ("labeling", {"envs", "prefrl"})):
+        for path in modules(package):
+            tops = {name.split(".")[0] for name in imports(path)}
+            assert not tops & others, path
+
+
+def test_labeling_runs_without_torch_gymnasium_and_stable_baselines3() -> None:
+    for path in modules("labeling"):
+        tops = {name.split(".")[0] for name in imports(path)}
+        assert not tops & {"torch", "gymnasium", "stable_baselines3", "safetensors"}, path
+
+
+def test_only_the_composition_root_knows_envs_and_it_imports_none_at_its_top() -> None:
+    for path in modules("prefrl"):
+        assert not {n for n in imports(path) if n.split(".")[0] == "envs"}, path
+        text = path.read_text(encoding="utf-8")
+        assert ('import_module("envs")' in text) == (path.name == "build.py"), path
+
+
+def test_layers_import_only_downwards() -> None:
+    place = {module: i for i, layer in enumerate(LAYERS) for module in layer}
+    for path in modules("prefrl"):
+        if path.stem == "__init__" or path.stem in ASIDE:
+            continue
+        assert path.stem in place, f"{path.stem} stands in no layer"
+        own = {n.split(".")[1] for n in imports(path) if n.startswith("prefrl.")}
+        for name in own & set(place):
+            assert place[path.stem] < place[name], f"{path.stem} must not import {name}"
+
+
+def test_presentation_knows_nothing_of_learning() -> None:
+    for path in modules("prefrl"):
+        if path.stem in ASIDE:
+            own = {n.split(".")[1] for n in imports(path) if n.startswith("prefrl.")}
+            assert own <= ASIDE | {"errors"}, path
+
+
+def test_the_loop_knows_no_sql_no_pictures_no_networks() -> None:
+    tops = {n.split(".")[0] for n in imports(ROOT / "prefrl" / "loop.py")}
+    assert not tops & {"sqlite3", "cv2", "torch", "labeling", "envs", "gymnasium"}
+
+
+def test_importing_prefrl_and_its_parser_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, prefrl, prefrl.cli; "
+        "print([m for m in ('torch', 'gymnasium', 'stable_baselines3', 'numpy', 'cv2', 'envs') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_public_names_are_there() -> None:
+    import prefrl
+
+    assert prefrl.__all__ == sorted(prefrl.__all__)
+    for name in prefrl.__all__:
+        assert getattr(prefrl, name) is not None

@@ -1,0 +1,196 @@
+"""The command line as people and scripts use it: real processes, exit codes, one clear line for bad input."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+TOY = ["--env-id", "prefrl/Dot-v0", "--total-labels", "20", "--total-timesteps", "1024", "--no-progress"]
+
+
+def prefrl(*args: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "prefrl.cli", *args],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_is_quick() -> None:
+    begin = time.perf_counter()
+    best = 9.0
+    for _ in range(3):  # the machine may be busy: the quickest of three counts
+        begin = time.perf_counter()
+        done = prefrl("--help", cwd=ROOT)
+        best = min(best, time.perf_counter() - begin)
+        assert done.returncode == 0
+    assert all(c in done.stdout for c in ("train", "eval", "watch", "report", "doctor"))
+    assert best < 0.5
+
+
+def test_train_help_shows_every_flag_of_the_contract() -> None:
+    done = prefrl("train", "--help", cwd=ROOT)
+    assert done.returncode == 0
+    flags = "--env-id --labeler --total-labels --total-timesteps --seed --run-dir --reward --preset --device"
+    for flag in [*flags.split(), "--clip-memory", "--resume", "--config", "--mask"]:
+        assert flag in done.stdout, flag
+
+
+BAD = {
+    "unknown env": (["--env-id", "HalfCheeta-v5"], "HalfCheetah-v"),
+    "unknown game": (["--env-id", "ALE/Pongg-v5"], "Pong"),
+    "unknown toy": (["--env-id", "prefrl/Dott-v0"], "prefrl/Dot-v0"),
+    "unknown module": (["--env-id", "no_such_module:Game-v0"], "no_such_module"),
+    "no labels": ([*TOY, "--total-labels", "0"], "--total-labels to be at least 1, got 0"),
+    "negative labels": ([*TOY, "--total-labels", "-5"], "--total-labels to be at least 1, got -5"),
+    "no steps": ([*TOY, "--total-timesteps", "0"], "--total-timesteps to be at least 1, got 0"),
+    "long clips": ([*TOY, "--clip-seconds", "1000"], "lower --clip-seconds"),
+    "negative clips": ([*TOY, "--clip-seconds", "-1"], "--clip-seconds above 0"),
+    "unknown preset": ([*TOY, "--preset", "robot"], "did you mean robots"),
+    "unknown labeler": ([*TOY, "--labeler", "orcale"], "did you mean oracle"),
+    "unknown strategy": ([*TOY, "--queries.strategy", "disagree"], "did you mean disagreement"),
+    "unknown device": ([*TOY, "--device", "tpu"], "auto, cpu or cuda"),
+    "config that is not there": ([*TOY, "--config", "none.toml"], "none.toml"),
+    "env kwargs": ([*TOY, "--env-kwargs", "nonsense"], "key:value"),
+    "mask on vectors": ([*TOY, "--mask", "0,0,1,1"], "--mask"),
+    "bad mask": (["--env-id", "ALE/Pong-v5", "--mask", "0,0,1"], "x,y,w,h"),
+    "bad seed": ([*TOY, "--seed", "-1"], "--seed"),
+    "resume of nothing": ([*TOY, "--run-dir", "nothing", "--resume"], "config.toml"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_line_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    args, words = BAD[name]
+    run_dir = [] if "--run-dir" in args else ["--run-dir", "run"]
+    done = prefrl("train", *args, *run_dir, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("prefrl: ")
+    assert words in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_key_in_a_toml_file_names_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("[reward_model]\nmember = 5\n", encoding="utf-8")
+    done = prefrl("train", *TOY, "--config", "my.toml", "--run-dir", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "unknown key 'member' in my.toml [reward_model]; did you mean members" in done.stderr
+    (tmp_path / "my.toml").write_text("seed = 'one'\n", encoding="utf-8")
+    done = prefrl("train", *TOY, "--config", "my.toml", "--run-dir", "run", cwd=tmp_path)
+    assert "expected 'seed' in my.toml to be a whole number, got 'one'" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("mine", encoding="utf-8")
+    done = prefrl("train", *TOY, "--run-dir", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "does not exist yet" in done.stderr
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("command", ["eval", "watch", "report"])
+def test_a_folder_that_is_no_run_is_bad_input(command: str, tmp_path: Path) -> None:
+    done = prefrl(command, str(tmp_path / "no"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "expected the folder of a run" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_command_names_the_nearest(tmp_path: Path) -> None:
+    done = prefrl("trian", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "did you mean train" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "env_id"),
+    [
+        ("ale_py", "atari", "ALE/Pong-v5"),
+        ("mujoco", "mujoco", "HalfCheetah-v5"),
+    ],
+)
+def test_a_missing_extra_says_what_to_install(package: str, extra: str, env_id: str, tmp_path: Path) -> None:
+    # A folder that shadows the package with one that cannot be imported, as if it were not installed.
+    shadow = tmp_path / "shadow" / package
+    shadow.mkdir(parents=True)
+    (shadow / "__init__.py").write_text(f"raise ModuleNotFoundError(name={package!r})", encoding="utf-8")
+    path = f"{tmp_path / 'shadow'}{os.pathsep}{ROOT}"
+    done = prefrl("train", "--env-id", env_id, "--run-dir", "run", cwd=tmp_path, env={"PYTHONPATH": path})
+    assert done.returncode == 2, done.stderr
+    assert f"prefrl[{extra}]" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_package_called_envs_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs" / "__init__.py").write_text("", encoding="utf-8")
+    code = "import prefrl.cli, sys; sys.exit(prefrl.cli.main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", *TOY, "--run-dir", "run"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "another of that name at" in done.stderr
+
+
+GAME = """\
+import gymnasium as gym, numpy as np
+class Broken(gym.Env):
+    metadata = {"render_modes": [], "render_fps": 10}
+    observation_space = gym.spaces.Box(-1, 1, (2,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    def __init__(self, render_mode=None): self.n = 0
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed); return np.zeros(2, np.float32), {}
+    def step(self, action):
+        self.n += 1
+        return np.full(2, np.nan if self.n == 30 else 0, np.float32), 0.0, False, False, {}
+gym.register("Broken-v0", Broken, max_episode_steps=50)
+"""
+
+
+def test_nan_observations_are_the_worlds_fault_and_say_where(tmp_path: Path) -> None:
+    (tmp_path / "broken_game.py").write_text(GAME, encoding="utf-8")
+    done = prefrl(
+        "train", "--env-id", "broken_game:Broken-v0", "--run-dir", "run", "--total-labels", "5",
+        "--total-timesteps", "500", "--no-progress", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert "expected a finite observation, got nan from environment 0 at its step 29" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_game_that_cannot_be_drawn_is_refused_where_pictures_are_needed(tmp_path: Path) -> None:
+    (tmp_path / "broken_game.py").write_text(GAME, encoding="utf-8")
+    done = prefrl(
+        "train", "--env-id", "broken_game:Broken-v0", "--run-dir", "run", "--world.record-views", "always",
+        "--no-progress", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "rgb_array" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_doctor_says_what_is_there(tmp_path: Path) -> None:
+    done = prefrl("doctor", "--json", cwd=tmp_path)
+    assert done.returncode in (0, 1)
+    findings = json.loads(done.stdout)
+    assert any("torch" in str(f).lower() for f in findings)
