@@ -1,7 +1,7 @@
-"""Asking: cut candidate clips out of the pool, pick the pairs worth asking about, make them durable, get them answered.
+"""Asking: cut candidates out of the pool, pick the pairs worth asking about, make them durable, have them answered.
 
-The store is all that the learner and the labeler share: a query is in the store before anybody can see it, and an answer
-counts once it comes back out of the store.
+The store is all that the learner and the labeler share: a query is in the store before anybody can see it, and an
+answer counts once it comes back out of the store.
 """
 
 from __future__ import annotations

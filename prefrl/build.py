@@ -1,4 +1,4 @@
-"""The composition root: turns a config into objects. The one module that knows `envs`, and only when it is asked for."""
+"""The composition root: turns a config into objects. The one module that knows `envs`, and only when asked for."""
 
 from __future__ import annotations
 

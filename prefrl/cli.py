@@ -142,7 +142,8 @@ def _eval(args: list[str]) -> int:
         sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.stdout.write(
-            f"env return {found['env_return']:,.1f} ± {found['env_return_std']:,.1f} over {found['episodes']} episodes\n"
+            f"env return {found['env_return']:,.1f} ± {found['env_return_std']:,.1f} "
+            f"over {found['episodes']} episodes\n"
         )
     return EXIT_OK
 

@@ -1,8 +1,8 @@
 """Every setting of a run, each with the sentence that `--help` shows; frozen, and written whole into the run folder.
 
 Sources in brackets: [DRLHP] Christiano et al. 2017 (arXiv 1706.03741), [Ibarz] Ibarz et al. 2018 (arXiv 1811.06521),
-[B-Pref] Lee et al. 2021 (arXiv 2111.03026), [SB3] Stable-Baselines3's own defaults. This file imports nothing heavy, so
-that `--help` stays quick; names that choose a function (strategy, schedule, teacher) are checked where the functions are.
+[B-Pref] Lee et al. 2021 (arXiv 2111.03026). This file imports nothing heavy, so that `--help` stays quick; names that
+choose a function (strategy, schedule, teacher) are checked where the functions are.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class WorldConfig:
     default_masks: bool = True
     """Black out the score areas known for the papers' seven Atari games [DRLHP appendix A]."""
     record_views: Literal["auto", "always", "never"] = "auto"
-    """Keep what later draws each step; auto: unless that means rendering every step for a teacher who needs no picture."""
+    """Keep what draws each step later; auto: not where that means rendering every step for a teacher."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,18 @@ class RewardModelConfig:
     """Share of answers taken to be uniformly random [DRLHP section 2.2.3: 0.1]."""
     bootstrap: bool = True
     """Every member is fitted on its own bootstrap of the labels, and validated on the 1/e it never sees."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     """Adam's step size."""
     batch_size: int = 64
     """Labels in one gradient step."""
     initial_epochs: int = 100
     """Most passes over the labels in the first fit."""
-    epochs: int = 20
+    epochs: int = 10
     """Most passes over the labels in every later fit, which starts from the weights of the one before."""
     patience: int = 10
     """A member stops, and keeps its best weights, when its validation loss has not improved for this many passes."""
-    l2: float = 1e-2
-    """First coefficient of the L2 penalty on the weights ([Ibarz appendix A.3] took 1e-4, for frames)."""
+    l2: float = 1e-4
+    """First coefficient of the L2 penalty on the weights [Ibarz appendix A.3: 1e-4]."""
     l2_rate: float = 0.001
     """Relative change of the L2 coefficient per gradient step [Ibarz appendix A.3: 0.001]."""
     l2_low: float = 1.1

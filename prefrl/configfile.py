@@ -55,7 +55,8 @@ def overlay(config: _C, settings: dict[str, Any], source: str) -> _C:
     Raises:
         UserError: A key that is not in the config (the nearest is named), or a value of another type.
     """
-    assert dataclasses.is_dataclass(config) and not isinstance(config, type)
+    assert dataclasses.is_dataclass(config)
+    assert not isinstance(config, type)
     known = [f.name for f in dataclasses.fields(config)]
     hints = get_type_hints(type(config))
     changes: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Episode returns, by the env reward and by the learned reward side by side: for logs and reports, never for learning."""
+"""Episode returns, by the env reward and by the learned reward side by side: for logs, never for learning."""
 
 from __future__ import annotations
 

@@ -7,5 +7,5 @@ class UserError(ValueError):
     """Bad input: one line saying what was expected, what came and what to do; exit code 2."""
 
 
-class WorldFault(RuntimeError):
+class WorldFault(RuntimeError):  # noqa: N818  # the world is at fault, not our code
     """The environment misbehaved while running (NaN, exception); one line, exit code 1."""

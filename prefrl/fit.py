@@ -1,8 +1,8 @@
 """Fitting the ensemble to the labels, all members in one batched pass over the same minibatches.
 
 Every member has its own bootstrap: a label weighs Poisson(1) for it, drawn from the label's id, so that the split never
-changes however often the model is refitted. A weight of 0 (probability 1/e) leaves the label out of the member's training
-and makes it one of its validation labels: Christiano et al. 2017, section 2.2.3.
+changes however often the model is refitted. A weight of 0 (probability 1/e) leaves the label out of the member's
+training and makes it one of its validation labels: Christiano et al. 2017, section 2.2.3.
 """
 
 from __future__ import annotations

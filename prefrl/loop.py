@@ -1,7 +1,8 @@
 """The algorithm on one page: collect, ask, fit, as in Christiano et al. 2017, section 2.
 
-PPO drives: whenever it has collected a rollout, and before it learns from it, `PreferenceLoop.after_rollout` is called and
-gives the rollout its rewards. This file knows order and budgets; no SQL, no pictures, no networks, no names of worlds.
+PPO drives: whenever it has collected a rollout, and before it learns from it, `PreferenceLoop.after_rollout` is called
+and gives the rollout its rewards. This file knows order and budgets; no SQL, no pictures, no networks, no names of
+worlds.
 """
 
 from __future__ import annotations

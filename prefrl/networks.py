@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +47,7 @@ class EnsembleMLP(nn.Module):
     def __init__(self, members: int, n_in: int, hidden: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
         sizes = [n_in, *hidden, 1]
-        self.layers = nn.ModuleList(
-            EnsembleLinear(members, a, b, generator) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(EnsembleLinear(members, a, b, generator) for a, b in pairwise(sizes))
 
     def forward(self, x: Tensor) -> Tensor:
         """Rewards of every member."""
@@ -62,9 +61,9 @@ class EnsembleCNN(nn.Module):
     """Reward of frames: (N, C, H, W) in [0, 1] -> (K, N).
 
     Convolutions 7x7/3, 5x5/2, 3x3/1, 3x3/1 of 16 filters with batch normalisation, leaky ReLU and dropout, then 64
-    units: Christiano et al. 2017, appendix A.2. The size of the last layers follows the frame; where a frame is too small
-    for a convolution, that one is padded. Members are the groups of grouped convolutions; the first layer reads the
-    frame once for all of them.
+    units: Christiano et al. 2017, appendix A.2. The size of the last layers follows the frame; where a frame is too
+    small for a convolution, that one is padded. Members are the groups of grouped convolutions; the first layer reads
+    the frame once for all of them.
     """
 
     _LAYERS = ((7, 3), (5, 2), (3, 1), (3, 1))

@@ -78,8 +78,8 @@ class RunDir:
             self.path.mkdir(parents=True)
         except FileExistsError as e:
             raise UserError(
-                f"expected a run folder that does not exist yet, got {self.path}; choose another --run-dir, or go on with "
-                "that run by --resume"
+                f"expected a run folder that does not exist yet, got {self.path}; choose another --run-dir, or go on "
+                "with that run by --resume"
             ) from e
         except OSError as e:
             raise UserError(f"expected to make the run folder {self.path}, got: {e.strerror}") from e

@@ -1,7 +1,7 @@
 """What a run goes on from: the state of its parts, put into a checkpoint and taken out again.
 
-Taken at the boundary of a rollout. Environments begin new episodes and the pool of recent behaviour begins empty when a run
-is resumed; everything that was learned, asked and answered is there.
+Taken at the boundary of a rollout. Environments begin new episodes and the pool of recent behaviour begins empty when a
+run is resumed; everything that was learned, asked and answered is there.
 """
 
 from __future__ import annotations

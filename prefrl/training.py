@@ -221,8 +221,8 @@ class _Training:
         checkpoint = load_newest(self.run.checkpoints)
         if checkpoint is None:
             raise UserError(
-                f"expected a whole checkpoint under {self.run.checkpoints} to go on from, found none; start the run anew "
-                "in another folder"
+                f"expected a whole checkpoint under {self.run.checkpoints} to go on from, found none; start the run "
+                "anew in another folder"
             )
         put_state(checkpoint, self.agent, self.loop)
         if self.loop is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,7 @@ def run_cell(job: tuple[str, str, int]) -> None:
     folder = cell(*job)
     if (folder / "result.json").is_file():
         return
-    subprocess.run(["rm", "-rf", str(folder)], check=True)
+    shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     args = [sys.executable, "-m", "prefrl.cli", *command(*job)[1:]]
     with folder.with_suffix(".log").open("w") as log:
@@ -72,8 +73,8 @@ def table() -> str:
         versions = preferred[0]["versions"]
         means = [mean(r["env_return"] for r in runs) for runs in (score, preferred)]
         lines.append(
-            f"| {env_id} | {len(done)} | {mean(r['random_return'] for r in score):.0f} | {means[0]:.0f} | {means[1]:.0f} "
-            f"| **{means[1] / means[0]:.2f}** | {preferred[0]['labels']} "
+            f"| {env_id} | {len(done)} | {mean(r['random_return'] for r in score):.0f} "
+            f"| {means[0]:.0f} | {means[1]:.0f} | **{means[1] / means[0]:.2f}** | {preferred[0]['labels']} "
             f"| {mean(r['reward_model']['val_accuracy'] for r in preferred):.2f} |"
         )
         for seed, a, b in zip(done, score, preferred, strict=True):
@@ -83,8 +84,8 @@ def table() -> str:
         [
             "# Robots: 700 answers of the oracle against the score",
             "",
-            f"Mean env return of 20 deterministic episodes after {STEPS:,} steps, no early termination; the same PPO in both "
-            "columns. Printed by `make robots-table`; a cell is, for example,",
+            f"Mean env return of 20 deterministic episodes after {STEPS:,} steps, no early end; the same PPO in "
+            "both columns. Printed by `make robots-table`; a cell is, for example,",
             "",
             f"    {example}",
             "",

@@ -45,12 +45,12 @@ class Slide(gym.Env[NDArray[np.float32], np.int64]):
         x = np.nan if self.n == self.nan_at else self.x / 10 - 1
         return np.array([x, self.v], np.float32)
 
-    def render(self) -> NDArray[np.uint8]:  # type: ignore[override]  # the only mode there is
+    def render(self) -> NDArray[np.uint8]:
         frame = np.zeros((16, 84, 3), np.uint8)
         left = round(self.x * 4)
         frame[4:12, left : left + 4] = 255
         return frame
 
 
-gym.register("SlideGame-v0", entry_point=Slide, max_episode_steps=50)
-gym.register("BlindSlideGame-v0", entry_point=Slide, max_episode_steps=50, kwargs={"reward": "zero"})
+gym.register("SlideGame-v0", entry_point="games:Slide", max_episode_steps=50)
+gym.register("BlindSlideGame-v0", entry_point="games:Slide", max_episode_steps=50, kwargs={"reward": "zero"})

@@ -11,6 +11,8 @@ from prefrl.config import RewardModelConfig
 from prefrl.networks import EnsembleCNN, EnsembleLinear, EnsembleMLP
 from prefrl.reward_model import Inputs, RewardModel
 
+RNG = np.random.default_rng(0)
+
 
 def vector_model(n_actions: int | None = None, **changes: object) -> RewardModel:
     inputs = Inputs((4,), n_actions, n_actions or 2, is_image=False, n_stack=1)
@@ -78,7 +80,7 @@ def test_each_member_is_normalised_on_its_own_then_averaged() -> None:
 def test_scoring_changes_nothing() -> None:
     model = vector_model()
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    obs, actions = np.random.rand(8, 5, 4).astype(np.float32), np.random.rand(8, 5, 2).astype(np.float32)
+    obs, actions = RNG.random((8, 5, 4)).astype(np.float32), RNG.random((8, 5, 2)).astype(np.float32)
     first = model.rewards(obs, actions)
     assert np.array_equal(first, model.rewards(obs, actions))
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
@@ -86,7 +88,7 @@ def test_scoring_changes_nothing() -> None:
 
 def test_preference_logits_are_of_the_rewards_before_normalisation() -> None:
     model = vector_model()
-    obs, actions = np.random.rand(6, 2, 5, 4).astype(np.float32), np.random.rand(6, 2, 5, 2).astype(np.float32)
+    obs, actions = RNG.random((6, 2, 5, 4)).astype(np.float32), RNG.random((6, 2, 5, 2)).astype(np.float32)
     before = model.preference_logits(obs, actions)
     model.reward_mean.fill_(3.0)
     model.reward_std.fill_(7.0)
