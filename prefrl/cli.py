@@ -133,8 +133,8 @@ def _eval(args: list[str]) -> int:
     if options.episodes < 1:
         raise UserError(f"expected --episodes to be at least 1, got {options.episodes}")
     from prefrl.configfile import load
+    from prefrl.evaluate_run import evaluate_run
     from prefrl.rundir import RunDir
-    from prefrl.training import evaluate_run
 
     run = RunDir(options.run).must_exist()
     found, _ = evaluate_run(run, load(run.config), n_episodes=options.episodes)

@@ -6,6 +6,7 @@ run is resumed; everything that was learned, asked and answered is there.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,23 @@ from torch import Tensor
 
 from labeling.clip import ClipFiles
 from prefrl.checkpoint import Checkpoint, pack_optimizer, prefixed, unpack_optimizer, unprefixed
+from prefrl.fit import FitReport
 from prefrl.loop import PreferenceLoop
+from prefrl.stopwatch import Stopwatch
 
 
-def take_state(agent: PPO, loop: PreferenceLoop | None) -> Checkpoint:
-    """The state of an agent, and of the preference loop around it where there is one."""
+def take_state(agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch) -> Checkpoint:
+    """The state of an agent, of the preference loop around it where there is one, and the seconds spent so far."""
     tensors: dict[str, Tensor] = {
         **prefixed("policy", agent.policy.state_dict()),
         **prefixed("policy_optimizer", pack_optimizer(agent.policy.optimizer)),
         "torch_rng": torch.get_rng_state(),
     }
-    state: dict[str, Any] = {"steps": agent.num_timesteps, "n_updates": agent._n_updates}
+    state: dict[str, Any] = {
+        "steps": agent.num_timesteps,
+        "n_updates": agent._n_updates,
+        "seconds": dict(watch.seconds),
+    }
     normalizer = agent.get_vec_normalize_env()
     if normalizer is not None:
         tensors.update(prefixed("normalizer", _normalizer_tensors(normalizer)))
@@ -41,17 +48,19 @@ def take_state(agent: PPO, loop: PreferenceLoop | None) -> Checkpoint:
             "next_round_at": loop.next_round_at,
             "label_cursor": loop.answers.cursor,
             "queries_rng": loop.asker.rng.bit_generator.state,
+            "last_fit": None if loop.last_fit is None else asdict(loop.last_fit),
         }
     return Checkpoint(tensors, state)
 
 
-def put_state(checkpoint: Checkpoint, agent: PPO, loop: PreferenceLoop | None) -> None:
+def put_state(checkpoint: Checkpoint, agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch) -> None:
     """Put a checkpoint's state into an agent, and into the loop around it, built from the same config."""
     tensors, state = checkpoint.tensors, checkpoint.state
     agent.policy.load_state_dict(unprefixed("policy", tensors))
     unpack_optimizer(agent.policy.optimizer, unprefixed("policy_optimizer", tensors))
     agent.num_timesteps = state["steps"]
     agent._n_updates = state["n_updates"]
+    watch.seconds.update(state["seconds"])
     torch.set_rng_state(tensors["torch_rng"])
     normalizer = agent.get_vec_normalize_env()
     if normalizer is not None:
@@ -66,6 +75,7 @@ def put_state(checkpoint: Checkpoint, agent: PPO, loop: PreferenceLoop | None) -
     loop.n_rounds = state["n_rounds"]
     loop.next_round_at = state["next_round_at"]
     loop.asker.rng.bit_generator.state = state["queries_rng"]
+    loop.last_fit = None if state["last_fit"] is None else FitReport(**state["last_fit"])
 
 
 def read_back_answers(loop: PreferenceLoop, files: ClipFiles) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import platform
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +25,17 @@ from prefrl import build, configfile
 from prefrl.checkpoint import load_newest, save_checkpoint
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.evaluate import evaluate, policy_act, random_act
 from prefrl.gallery import write_gallery
 from prefrl.labelers import LabelFunction
-from prefrl.learn import RolloutHooks, export_policy, plain_ppo
+from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
 from prefrl.metrics import MetricsCsv
 from prefrl.progress import ProgressView, Status
+from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
 from prefrl.state import put_state, read_back_answers, take_state
 from prefrl.stopwatch import Stopwatch
 from prefrl.world import World
-
-_PACKAGES = ("prefrl", "torch", "stable-baselines3", "gymnasium", "numpy", "mujoco", "ale-py")
-_N_EVAL_ENVS = 8
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: the user asked for it
@@ -132,7 +128,7 @@ class _Training:
                 self.seeds.evaluation,
                 with_clips=self.world.drawer is not None and self.views,
             )
-        summary = self._summary()
+        summary = summarize(self.config, self.run, self.agent, self.loop, self.watch.seconds)
         write_json(self.run.result, summary)
         return Result(self.run, summary)
 
@@ -214,7 +210,7 @@ class _Training:
         return Logger(str(self.run.path), writers)
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop))
+        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop, self.watch))
         self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
 
     def _resume(self) -> None:
@@ -224,102 +220,13 @@ class _Training:
                 f"expected a whole checkpoint under {self.run.checkpoints} to go on from, found none; start the run "
                 "anew in another folder"
             )
-        put_state(checkpoint, self.agent, self.loop)
+        put_state(checkpoint, self.agent, self.loop, self.watch)
         if self.loop is not None:
             read_back_answers(self.loop, ClipFiles(self.run.clips))
         self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
 
     def _stop(self) -> None:
         self.stopping = True
-
-    def _summary(self) -> dict[str, Any]:
-        config = self.config
-        begin = time.perf_counter()
-        trained, chance = evaluate_run(self.run, config, with_random=True)
-        seconds = {name: round(s, 3) for name, s in self.watch.seconds.items()}
-        summary: dict[str, Any] = {
-            "env_id": config.env_id,
-            "seed": config.seed,
-            "reward": config.reward,
-            "labels": self.loop.answers.n_labels if self.loop is not None else 0,
-            "timesteps": self.agent.num_timesteps,
-            "env_return": trained["env_return"],
-            "env_return_std": trained["env_return_std"],
-            "random_return": chance,
-            "eval_episodes": config.eval.episodes,
-            "seconds": {
-                "total": round(sum(self.watch.seconds.values()), 3),
-                **{name: seconds.get(name, 0.0) for name in ("collect", "learn", "fit", "query", "score")},
-                "evaluate": round(time.perf_counter() - begin, 3),
-            },
-            "reward_model": None,
-            "versions": versions(),
-        }
-        if self.loop is not None:
-            fit = self.loop.last_fit
-            summary["reward_model"] = {
-                "val_accuracy": fit.val_accuracy if fit is not None else None,
-                "train_accuracy": fit.accuracy if fit is not None else None,
-                "members": config.reward_model.members,
-            }
-            summary["choices"] = self.loop.answers.counts()
-        return summary
-
-
-def evaluate_run(
-    run: RunDir, config: Config, *, with_random: bool = False, n_episodes: int | None = None
-) -> tuple[dict[str, float], float | None]:
-    """Env return of a run's policy over whole episodes, and of a random policy over as many.
-
-    Returns:
-        `env_return`, `env_return_std` and `episodes`; then the random policy's mean, None where it was not asked for.
-    """
-    n = n_episodes or config.eval.episodes
-    n_envs = min(_N_EVAL_ENVS, n)
-    seed = build.Seeds.of(config.seed).evaluation
-    chance = None
-    if with_random:
-        world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
-        chance = evaluate(world.venv, random_act(world.venv, seed), n).mean
-        world.venv.close()
-    world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
-    agent = load_policy(run, config, world)
-    torch.manual_seed(seed)
-    result = evaluate(world.venv, policy_act(agent, config.eval.deterministic), n)
-    world.venv.close()
-    return {"env_return": result.mean, "env_return_std": result.std, "episodes": n}, chance
-
-
-def load_policy(run: RunDir, config: Config, world: World) -> PPO:
-    """The policy of a run, its weights alone read from the zip: nothing in it is unpickled.
-
-    Raises:
-        UserError: There is no policy, or it is not one for this world.
-    """
-    if not run.policy.is_file():
-        raise UserError(
-            f"expected a trained policy at {run.policy}, found none; the run has not ended, go on with it by --resume"
-        )
-    venv = world.venv
-    device = build.resolve_device(config.device)
-    agent = plain_ppo(venv.observation_space, venv.action_space, config.ppo, device)
-    try:
-        agent.set_parameters(str(run.policy), device=device)
-    except (RuntimeError, ValueError, KeyError, OSError) as e:
-        first = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise UserError(f"expected a policy for {config.env_id} in {run.policy}, got: {first}") from e
-    return agent
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 @contextmanager

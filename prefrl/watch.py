@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from prefrl import build, configfile
 from prefrl.errors import UserError
+from prefrl.evaluate_run import load_policy
 from prefrl.rundir import RunDir
-from prefrl.training import load_policy
 from prefrl.video import write_video
 from prefrl.world import Drawer, World
 

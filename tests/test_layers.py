@@ -10,9 +10,9 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"cli"},
     {"flags"},
-    {"report_run", "watch"},
-    {"training"},
-    {"state", "gallery"},
+    {"report_run", "watch", "training"},
+    {"result", "state", "gallery"},
+    {"evaluate_run"},
     {"build"},
     {"loop"},
     {"asking", "episodes", "scoring", "custom"},

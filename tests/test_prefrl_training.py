@@ -16,12 +16,12 @@ from stable_baselines3 import PPO
 
 import prefrl
 from labeling.store import Store
-from prefrl import build, configfile
+from prefrl import build, configfile, learn, training
 from prefrl.checkpoint import load_newest
+from prefrl.evaluate_run import evaluate_run
 from prefrl.learn import obs_normalizer
 from prefrl.metrics import read_metrics
 from prefrl.rundir import RunDir
-from prefrl.training import _Training, evaluate_run
 
 ROOT = Path(__file__).parent.parent
 
@@ -128,15 +128,17 @@ def test_the_policy_loads_and_acts_without_prefrl(toy: prefrl.Result, tmp_path: 
 def test_the_exported_policy_is_the_trained_one_with_its_normalisation_folded_in(tmp_path: Path) -> None:
     config = toy_config(tmp_path / "run", total_timesteps=1500)
     with pytest.MonkeyPatch.context() as patch:
-        kept: list[_Training] = []
+        kept: list[PPO] = []
 
-        def keep(training: _Training) -> dict[str, Any]:
-            kept.append(training)
-            return {}
+        export = learn.export_policy
 
-        patch.setattr(_Training, "_summary", keep)
+        def keep(agent: PPO, *args: Any) -> None:
+            kept.append(agent)
+            export(agent, *args)
+
+        patch.setattr(training, "export_policy", keep)
         prefrl.train(config)
-    agent, run = kept[0].agent, kept[0].run
+    agent, run = kept[0], RunDir(Path(config.run_dir))
     normalizer = obs_normalizer(agent)
     assert normalizer is not None
     mean, std = normalizer

@@ -1,0 +1,61 @@
+"""Evaluation of a run: its policy, read from the folder without unpickling, against chance."""
+
+from __future__ import annotations
+
+import torch
+from stable_baselines3 import PPO
+
+from prefrl import build
+from prefrl.config import Config
+from prefrl.errors import UserError
+from prefrl.evaluate import evaluate, policy_act, random_act
+from prefrl.learn import plain_ppo
+from prefrl.rundir import RunDir
+from prefrl.world import World
+
+_N_EVAL_ENVS = 8
+
+
+def evaluate_run(
+    run: RunDir, config: Config, *, with_random: bool = False, n_episodes: int | None = None
+) -> tuple[dict[str, float], float | None]:
+    """Env return of a run's policy over whole episodes, and of a random policy over as many.
+
+    Returns:
+        `env_return`, `env_return_std` and `episodes`; then the random policy's mean, None where it was not asked for.
+    """
+    n = n_episodes or config.eval.episodes
+    n_envs = min(_N_EVAL_ENVS, n)
+    seed = build.Seeds.of(config.seed).evaluation
+    chance = None
+    if with_random:
+        world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
+        chance = evaluate(world.venv, random_act(world.venv, seed), n).mean
+        world.venv.close()
+    world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
+    agent = load_policy(run, config, world)
+    torch.manual_seed(seed)
+    result = evaluate(world.venv, policy_act(agent, config.eval.deterministic), n)
+    world.venv.close()
+    return {"env_return": result.mean, "env_return_std": result.std, "episodes": n}, chance
+
+
+def load_policy(run: RunDir, config: Config, world: World) -> PPO:
+    """The policy of a run, its weights alone read from the zip: nothing in it is unpickled.
+
+    Raises:
+        UserError: There is no policy, or it is not one for this world.
+    """
+    if not run.policy.is_file():
+        raise UserError(
+            f"expected a trained policy at {run.policy}, found none; the run has not ended, go on with it by --resume"
+        )
+    venv = world.venv
+    device = build.resolve_device(config.device)
+    agent = plain_ppo(venv.observation_space, venv.action_space, config.ppo, device)
+    try:
+        agent.set_parameters(str(run.policy), device=device)
+    except (RuntimeError, ValueError, KeyError, OSError) as e:
+        first = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise UserError(f"expected a policy for {config.env_id} in {run.policy}, got: {first}") from e
+    return agent
