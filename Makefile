@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 $(BIN)/prefrl
 DEMO := demo
 
-.PHONY: help venv demo test check lint types fast bench-speed robots-table clean
+.PHONY: help venv demo test check lint types fast bench-speed bench-atari robots-table clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,9 @@ fast: venv
 
 bench-speed: venv  ## Wall clock on preferences against wall clock on the score, three pairs in turn
 	$(BIN)/python -m runs.speed
+
+bench-atari: venv  ## The same on Pong, one pair of 20k steps
+	$(BIN)/python -m runs.speed --env-id ALE/Pong-v5 --steps 20000 --labels 100 --pairs 1 --out runs/results/speed-pong.md
 
 robots-table: venv  ## The table of runs/results/robots.md: 22 runs of 300k steps, hours
 	$(BIN)/python -m runs.robots_table

@@ -95,6 +95,8 @@ class RewardModelConfig:
     """Most passes over the labels in the first fit."""
     epochs: int = 10
     """Most passes over the labels in every later fit, which starts from the weights of the one before."""
+    max_batches: int = 0
+    """Most gradient steps in one fit, for networks that cost more than the policy's (Atari on a CPU); 0: no limit."""
     patience: int = 10
     """A member stops, and keeps its best weights, when its validation loss has not improved for this many passes."""
     l2: float = 1e-4

@@ -8,6 +8,7 @@ training and makes it one of its validation labels: Christiano et al. 2017, sect
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,11 +80,11 @@ class Fitter:
         model.freeze_input_statistics(data.obs, data.actions)
         best = _Best(model)
         optimizer = torch.optim.Adam(model.net.parameters(), lr=config.learning_rate)
-        epoch = 0
-        for _ in range(config.epochs if self.n_fits else config.initial_epochs):
-            train, val = self._epoch(data, optimizer)
-            epoch += 1
-            n_batches = -(-n_labels // config.batch_size)
+        epoch, budget = 0, config.max_batches or sys.maxsize
+        while epoch < (config.epochs if self.n_fits else config.initial_epochs) and budget > 0:
+            n_batches = min(budget, -(-n_labels // config.batch_size))
+            train, val = self._epoch(data, optimizer, n_batches)
+            epoch, budget = epoch + 1, budget - n_batches
             self._adapt_l2(train, val, n_batches)
             # A member that no label was left out of has nothing to stop it early but its training loss.
             if best.update(torch.where(val.isnan(), train, val), config.patience):
@@ -92,16 +93,16 @@ class Fitter:
         self.n_fits += 1
         return self._finish(data, epoch)
 
-    def _epoch(self, data: _Tensors, optimizer: torch.optim.Optimizer) -> tuple[Tensor, Tensor]:
-        """One pass; mean training and validation loss of each member, both (K,), val nan where it has no label.
+    def _epoch(self, data: _Tensors, optimizer: torch.optim.Optimizer, n_batches: int) -> tuple[Tensor, Tensor]:
+        """One pass, or its first minibatches: mean training and validation loss of each member, both (K,).
 
-        The validation loss costs nothing: a minibatch is computed for every member, and those that were not to be
-        trained on a label have their loss on it before any of its gradients could touch them.
+        The validation loss, nan for a member that no label was left out of, costs nothing: a minibatch is computed for
+        every member, and those that are not to be trained on a label have their loss on it before any gradient.
         """
         self.model.train()
         sums = torch.zeros(4, self.model.members, device=self.model.device)
         order = torch.randperm(len(data), generator=self.generator)
-        for batch in torch.split(order.to(self.model.device), self.config.batch_size):
+        for batch in torch.split(order.to(self.model.device), self.config.batch_size)[:n_batches]:
             logits = preference_logits(data.rewards(self.model, batch))  # (K, b)
             losses = preference_loss(logits, data.prob_left[batch], self.config.error_rate)
             weights = data.weights[:, batch]  # (K, b)

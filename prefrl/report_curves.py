@@ -19,6 +19,8 @@ def learning(data: ReportData) -> Markup:
     steps, labels = metrics.get("time/total_timesteps", ()), metrics.get("prefs/labels_total", ())
     evaluated = metrics.get("eval/mean_reward", ())
     training = metrics.get("rollout/ep_env_rew_mean", ())
+    # Evaluations on the way cost time, so most runs have none: training episodes say it almost as well.
+    returns = evaluated if any(value is not None for value in evaluated) else training
     baselines = {
         "random_return": reading(data.result, "random_return"),
         "score_return": data.score_return,
@@ -35,9 +37,9 @@ def learning(data: ReportData) -> Markup:
         figures.append(
             _plot(
                 "Env return by answers given",
-                lambda: plots.env_return_over_labels(labels, evaluated, **baselines),
+                lambda: plots.env_return_over_labels(labels, returns, **baselines),
                 labels,
-                evaluated,
+                returns,
             )
         )
     return section("Learning", element("div", *figures, class_="plots"))

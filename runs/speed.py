@@ -23,12 +23,11 @@ TABLE = Path("runs/results/speed.md")
 STEPS, LABELS = 100_000, 350
 
 
-def train(env_id: str, reward: str, seed: int, extra: list[str]) -> tuple[float, dict[str, Any]]:
+def train(reward: str, seed: int, flags: list[str]) -> tuple[float, dict[str, Any]]:
     """Seconds of the whole command, and its result."""
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
-        args = f"train --env-id {env_id} --reward {reward} --total-labels {LABELS} --seed {seed} --no-progress".split()
-        args += ["--run-dir", str(run_dir), *extra]
+        args = ["train", *flags, "--reward", reward, "--seed", str(seed), "--run-dir", str(run_dir), "--no-progress"]
         begin = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "prefrl.cli", *args],
@@ -47,9 +46,10 @@ def main() -> None:
     parser.add_argument("--env-id", default="HalfCheetah-v5")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--labels", type=int, default=LABELS)
     parser.add_argument("--out", type=Path, default=TABLE)
-    args, extra = parser.parse_known_args()
-    extra += ["--total-timesteps", str(args.steps)]
+    args, more = parser.parse_known_args()
+    flags = f"--env-id {args.env_id} --total-labels {args.labels} --total-timesteps {args.steps}".split() + more
     lines = [
         "| pair | score: training s | preferences: training s | of it fit / query / scoring s | ratio "
         "| ratio of whole commands |",
@@ -57,8 +57,8 @@ def main() -> None:
     ]
     ratios, whole = [], []
     for seed in range(args.pairs):
-        command_score, score = train(args.env_id, "score", seed, extra)
-        command_mine, mine = train(args.env_id, "preferences", seed, extra)
+        command_score, score = train("score", seed, flags)
+        command_mine, mine = train("preferences", seed, flags)
         a, b = score["seconds"]["total"], mine["seconds"]["total"]
         ratios.append(b / a)
         whole.append(command_mine / command_score)
@@ -68,13 +68,15 @@ def main() -> None:
         sys.stdout.flush()
     text = "\n".join(
         [
-            f"# Speed: {args.env_id}, {args.steps:,} steps, {LABELS} answers",
+            f"# Speed: {args.env_id}, {args.steps:,} steps, {args.labels} answers",
             "",
-            "Printed by `make bench-speed`; one torch thread, the two runs of a pair one after the other.",
+            f"Printed by `python -m runs.speed {' '.join(sys.argv[1:])}`; the two runs of a pair one after the other, each",
+            f"`prefrl train {' '.join(flags)}` with `--reward score` or `--reward preferences`.",
             "",
             *lines,
             "",
-            f"Median ratio of training time: **{median(ratios):.3f}**; of whole commands: {median(whole):.3f}.",
+            f"Median ratio of training time: **{median(ratios):.3f}** (steps/s: {1 / median(ratios):.3f}); of whole commands: "
+            f"{median(whole):.3f}.",
             "",
         ]
     )

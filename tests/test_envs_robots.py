@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from envs import WorldError, robots
-from envs.robot_drawer import RobotDrawer
+from envs.robot_drawer import RobotDrawer, _floor_without_end
 from prefrl.world import World
 
 pytest.importorskip("mujoco")
@@ -144,12 +144,17 @@ def test_drawing_a_state_shows_what_an_environment_there_shows() -> None:
     np.testing.assert_array_equal(views[-1][1:10], bare.data.qpos)
     np.testing.assert_array_equal(views[-1][10:19], bare.data.qvel)
     bare.model.vis.quality.shadowsize = bare.model.vis.quality.offsamples = 0
+    _floor_without_end(bare.model, mujoco.mjtGeom.mjGEOM_PLANE)
     mujoco.mj_forward(bare.model, bare.data)
     with mujoco.Renderer(bare.model, 240, 320) as renderer:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             renderer.scene.flags[flag] = 0
         renderer.update_scene(bare.data, "track")
         np.testing.assert_array_equal(drawn[-1], renderer.render())
+    far = views[-1].copy()
+    far[1] += 128.0  # a whole number of the floor's squares, 100 m past where its own edge is
+    beyond = world.drawer.draw(np.zeros((1, 17)), far[None])[0]
+    assert np.abs(beyond.astype(int) - drawn[-1].astype(int)).mean() < 2.0  # the floor goes on
     again = world.drawer.draw(np.zeros((1, 17)), np.stack(views[7:8]))
     np.testing.assert_array_equal(again[0], drawn[7])
     assert (drawn[7] != drawn[8]).any()

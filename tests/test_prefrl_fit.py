@@ -126,6 +126,22 @@ def test_a_fit_stops_when_no_member_has_got_better_for_its_patience() -> None:
     assert stops == [False, False, False, True, True]
 
 
+@pytest.mark.parametrize(("n_labels", "epochs"), [(32, 3), (400, 1)])
+def test_a_budget_of_gradient_steps_ends_a_fit(n_labels: int, epochs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2 minibatches a pass: the fifth step is the first of the third pass; 25 a pass: it is within the first.
+    fit = fitter(batch_size=16, max_batches=5, patience=99)
+    step, n_steps = torch.optim.Adam.step, 0
+
+    def counted(self: torch.optim.Adam) -> None:
+        nonlocal n_steps
+        n_steps += 1
+        step(self)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    report = fit.fit(linear_answers(n_labels))
+    assert (n_steps, report.epochs) == (5, epochs)
+
+
 def test_one_label_can_be_fitted() -> None:
     report = fitter().fit(linear_answers(1))
     assert report.n_labels == 1
