@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUN := OMP_NUM_THREADS=1 $(BIN)/prefrl
 DEMO := demo
 
 .PHONY: help venv demo test check lint types fast bench-speed bench-atari robots-table clean

@@ -66,10 +66,22 @@ class Asker:
         self.labeler = labeler
         self.rng = rng
         self.n_asked = 0
+        """Queries that count against the budget of labels."""
+        self.n_queries = 0
+        """Queries ever put into the store, which number them."""
 
-    def ask(self, n: int, pool: Pool, answers: Answers, *, agent_step: int, round_number: int) -> None:
-        """Ask `n` queries about recent behaviour and have them answered; the answers are in the store then."""
-        pairs, chosen, strategy = self._pick(n, pool, fitted=answers.n_labels > 0)
+    def ask(self, n: int, pool: Pool, answers: Answers, *, agent_step: int, round_number: int, fitted: bool) -> None:
+        """Ask `n` queries about recent behaviour and have them answered; the answers are in the store then.
+
+        Args:
+            n: Queries to ask.
+            pool: Behaviour to ask about.
+            answers: Where the queries' clips are kept for the fit.
+            agent_step: Steps the agent has taken.
+            round_number: Rounds before this one.
+            fitted: Whether the ensemble has ever been fitted; if not, pairs are picked uniformly.
+        """
+        pairs, chosen, strategy = self._pick(n, pool, fitted=fitted)
         asked = self._cut(pairs, pool, agent_step)
         self.files.write_many([clip for a in asked for clip in (a.left, a.right)])
         self.store.add_queries(
@@ -93,18 +105,22 @@ class Asker:
                 np.stack([a.left.actions, a.right.actions]),
             )
         self.n_asked += n
-        self._answer(asked, pairs, pool)
+        self.n_queries += n
+        self._answer(asked, np.stack([pool.env_rewards(side, self.facts.n_steps) for side in pairs], axis=1))
 
-    def _answer(self, asked: Sequence[Asked], pairs: tuple[Cuts, Cuts], pool: Pool) -> None:
-        env_rewards = np.stack([pool.env_rewards(side, self.facts.n_steps) for side in pairs], axis=1)
-        choices = self.labeler.answer(asked, env_rewards)
+    def answer_again(self, asked: Sequence[Asked]) -> None:
+        """Have queries answered that were asked before the run was stopped, by a labeler who sees clips alone."""
+        self._answer(asked, np.empty((len(asked), 2, 0), np.float32))
+
+    def _answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> None:
         name = self.labeler.name
-        self.store.add_labels(
-            [
-                Label(label_id=f"{name}:{a.query_id}", query_id=a.query_id, labeler=name, choice=c)
-                for a, c in zip(asked, choices, strict=True)
-            ]
-        )
+        for batch in self.labeler.answer(asked, env_rewards):
+            self.store.add_labels(
+                [
+                    Label(label_id=f"{name}:{x.query_id}", query_id=x.query_id, labeler=name, choice=x.choice)
+                    for x in batch
+                ]
+            )
 
     def _pick(self, n: int, pool: Pool, *, fitted: bool) -> tuple[tuple[Cuts, Cuts], Chosen, str]:
         name = self.config.strategy if fitted else "uniform"  # B-Pref, too, begins uniformly
@@ -143,7 +159,7 @@ class Asker:
     def _cut(self, pairs: tuple[Cuts, Cuts], pool: Pool, agent_step: int) -> list[Asked]:
         lefts, rights = (cut_clips(self.facts, side, pool, agent_step) for side in pairs)
         return [
-            Asked(f"q{self.n_asked + i:06d}", left, right)
+            Asked(f"q{self.n_queries + i:06d}", left, right)
             for i, (left, right) in enumerate(zip(lefts, rights, strict=True))
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -43,8 +44,8 @@ _EXTRAS = {"ale_py": "atari", "mujoco": "mujoco", "cv2": "window"}
 class Seeds:
     """Seeds of the parts of a run, each its own stream of the run's one seed."""
 
-    world: int
     policy: int
+    """Of the policy's weights and actions, and of the environments: Stable-Baselines3 seeds all three at once."""
     networks: int
     fit: int
     queries: int
@@ -54,7 +55,7 @@ class Seeds:
     @classmethod
     def of(cls, seed: int) -> Seeds:
         """Spawn them."""
-        states = np.random.SeedSequence(seed).generate_state(7) >> 2  # 30 bits: ALE wants an int32
+        states = np.random.SeedSequence(seed).generate_state(7)[1:] >> 2  # 30 bits: ALE wants an int32
         return cls(*(int(s) for s in states))
 
 
@@ -156,11 +157,30 @@ def clip_steps(config: Config, world: World) -> int:
     steps = min(max(wanted, clips.min_clip_steps), clips.max_clip_steps)
     longest = max(wanted, steps)
     if world.horizon is not None and longest > world.horizon:
+        flag = "--clip-seconds" if wanted >= clips.min_clip_steps else "--clips.min-clip-steps"
         raise UserError(
             f"expected clips no longer than an episode, which is {world.horizon} steps of {1 / world.frame_rate:.3g} s "
-            f"in {config.env_id}, got {longest} steps ({longest / world.frame_rate:.3g} s); lower --clip-seconds"
+            f"in {config.env_id}, got {longest} steps ({longest / world.frame_rate:.3g} s); lower {flag}"
         )
     return steps
+
+
+def check_memory(config: Config, world: World, clip_steps: int) -> None:
+    """Make sure that the clip memory holds a rollout and a clip, by looking at one step of the world.
+
+    Raises:
+        UserError: It does not.
+    """
+    recorder = Recorder(world, Guard(world.venv), config.clips.memory_mib)
+    recorder.reset()
+    needed = max(config.ppo.n_steps, clip_steps) + world.n_stack - 1
+    if recorder.pool.capacity < needed:
+        step_kib = recorder.pool.layout.step_bytes * world.venv.num_envs / 1024
+        wanted = math.ceil(needed * step_kib / 1024)
+        raise UserError(
+            f"expected clip memory for {needed} steps of {world.venv.num_envs} environments ({step_kib:,.0f} KiB a "
+            f"step), got room for {recorder.pool.capacity}; raise --clip-memory to {wanted} MiB or more"
+        )
 
 
 def resolve_device(device: str) -> str:
@@ -185,45 +205,80 @@ def make_labeler(config: Config, function: LabelFunction | None, seed: int) -> L
     return TeacherLabeler(config.labeler, TEACHERS[config.labeler], np.random.default_rng(seed))
 
 
-def check_names(config: Config) -> None:
-    """Every setting that names a function or must be positive, before anything is written.
+def check_names(config: Config, *, own_labeler: bool) -> None:
+    """Every setting that names a function or has a range, before anything is written.
 
     Raises:
         UserError: The first that is wrong.
     """
     resolve_device(config.device)
     for flag, name, known in (
-        ("--labeler", config.labeler, list(TEACHERS)),
+        ("--labeler", config.labeler, [config.labeler] if own_labeler else list(TEACHERS)),
         ("--queries.strategy", config.queries.strategy, list(STRATEGIES)),
         ("--queries.schedule", config.queries.schedule, list(SCHEDULES)),
     ):
         if name not in known:
             raise UserError(f"expected {flag} to be one of {', '.join(known)}, got {name!r}{nearest(name, known)}")
-    for flag, number in (
-        ("--total-labels", config.total_labels),
-        ("--total-timesteps", config.total_timesteps),
-        ("--world.n-envs", config.world.n_envs),
-        ("--clip-memory", config.clips.memory_mib),
-        ("--eval.episodes", config.eval.episodes),
-        ("--reward-model.members", config.reward_model.members),
-        ("--queries.candidate-factor", config.queries.candidate_factor),
-        ("--queries.round-steps", config.queries.round_steps),
-        ("--checkpoint-steps", config.checkpoint_steps),
-        ("--torch-threads", config.torch_threads),
-    ):
-        if number < 1:
-            raise UserError(f"expected {flag} to be at least 1, got {number}")
-    for flag, share in (
-        ("--queries.random-share", config.queries.random_share),
-        ("--queries.initial-share", config.queries.initial_share),
-        ("--queries.label-window", config.queries.label_window),
-        ("--reward-model.error-rate", config.reward_model.error_rate),
-        ("--reward-model.dropout", config.reward_model.dropout),
-    ):
-        if not 0 <= share <= 1:
-            raise UserError(f"expected {flag} to be between 0 and 1, got {share:g}")
-    if not 0 <= config.seed < 2**32:
-        raise UserError(f"expected --seed to be from 0 to 4294967295, got {config.seed}")
+    for path, (low, high) in _RANGES.items():
+        value: Any = config
+        for part in path.split("."):
+            value = getattr(value, part)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not low <= number <= high:
+                flag = "--" + path.replace("_", "-")
+                bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+                raise UserError(f"expected {flag} to be {bound}, got {number:g}")
+    if config.ppo.n_steps * config.world.n_envs < 2:
+        raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
+
+
+_ABOVE_0 = (1e-12, math.inf)
+_FROM_1 = (1, math.inf)
+_SHARE = (0, 1)
+_RANGES: dict[str, tuple[float, float]] = {
+    "total_labels": _FROM_1,
+    "total_timesteps": _FROM_1,
+    "seed": (0, 2**32 - 1),
+    "torch_threads": _FROM_1,
+    "checkpoint_steps": _FROM_1,
+    "world.n_envs": _FROM_1,
+    "world.horizon": _FROM_1,
+    "world.frame_size": (36, 210),
+    "clips.memory_mib": _FROM_1,
+    "queries.candidate_factor": _FROM_1,
+    "queries.random_share": _SHARE,
+    "queries.recent_steps": _FROM_1,
+    "queries.hyperbolic_steps": _FROM_1,
+    "queries.initial_share": _SHARE,
+    "queries.label_window": _SHARE,
+    "queries.round_steps": _FROM_1,
+    "reward_model.members": _FROM_1,
+    "reward_model.hidden": _FROM_1,
+    "reward_model.dropout": (0, 0.99),
+    "reward_model.pool_pixels": (1, 8),
+    "reward_model.error_rate": (0, 0.99),
+    "reward_model.learning_rate": _ABOVE_0,
+    "reward_model.batch_size": _FROM_1,
+    "reward_model.initial_epochs": _FROM_1,
+    "reward_model.epochs": _FROM_1,
+    "reward_model.max_batches": (0, math.inf),
+    "reward_model.patience": _FROM_1,
+    "reward_model.l2": (0, math.inf),
+    "reward_model.l2_rate": (0, 1),
+    "reward_model.last_labels": (0, math.inf),
+    "reward_model.reward_std": _ABOVE_0,
+    "ppo.n_steps": _FROM_1,
+    "ppo.batch_size": (2, math.inf),
+    "ppo.n_epochs": _FROM_1,
+    "ppo.learning_rate": _ABOVE_0,
+    "ppo.gamma": _SHARE,
+    "ppo.gae_lambda": _SHARE,
+    "ppo.clip_range": _ABOVE_0,
+    "ppo.max_grad_norm": _ABOVE_0,
+    "eval.episodes": _FROM_1,
+    "eval.max_steps": _FROM_1,
+}
+"""Smallest and largest value of every setting that has one."""
 
 
 def wants_views(config: Config, labeler: Labeler | None) -> bool:
@@ -288,11 +343,22 @@ def build_loop(
 
 def _label_budget(config: Config) -> LabelBudget:
     queries = config.queries
+    rollout_steps = config.ppo.n_steps * config.world.n_envs
+    last_round = _last_round(config.total_timesteps, rollout_steps, queries.round_steps)
+    initial = min(config.total_labels, max(1, round(config.total_labels * queries.initial_share)))
     return LabelBudget(
         schedule=SCHEDULES[queries.schedule],
         total_labels=config.total_labels,
-        initial_labels=round(config.total_labels * queries.initial_share),
-        window_steps=queries.label_window * config.total_timesteps,
+        # Where there is but one round, everything is asked in it.
+        initial_labels=config.total_labels if last_round == rollout_steps else initial,
+        window_steps=min(queries.label_window * config.total_timesteps, last_round),
         hyperbolic_steps=queries.hyperbolic_steps,
         round_steps=queries.round_steps,
     )
+
+
+def _last_round(total_steps: int, rollout_steps: int, round_steps: int) -> int:
+    """Agent steps at the last round of a run: rounds come at the ends of rollouts, the first at the first's."""
+    n_rollouts = math.ceil(total_steps / rollout_steps)
+    between = math.ceil(round_steps / rollout_steps)
+    return (1 + (n_rollouts - 1) // between * between) * rollout_steps

@@ -41,7 +41,8 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     beside = folder / f".tmp-{step:012d}"
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.tensors.items()}
+    # Cloned, for networks on frames name some weights twice, and safetensors takes no shared memory.
+    tensors = {k: v.detach().cpu().clone().contiguous() for k, v in checkpoint.tensors.items()}
     save_file(tensors, beside / _TENSORS)
     (beside / _STATE).write_text(json.dumps(checkpoint.state), encoding="utf-8")
     hashes = {name: _sha256(beside / name) for name in (_TENSORS, _STATE)}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(f"prefrl {version('prefrl')}\n")
         return EXIT_OK
+    warnings.showwarning = _show_warning
     command = COMMANDS.get(args[0])
     try:
         if command is None:
@@ -102,6 +104,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(e, EXIT_BAD_INPUT)
     except WorldFault as e:
         return _say(e, EXIT_FAULT)
+    except ValueError as e:
+        # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.
+        if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
+            raise
+        return _say(e, EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         sys.stderr.write("prefrl: stopped\n")
         return EXIT_INTERRUPTED
@@ -185,6 +192,11 @@ def _doctor(args: list[str]) -> int:
     else:
         print_findings(findings, Console())
     return EXIT_FAULT if any(f.status == "bad" for f in findings) else EXIT_OK
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """One line, as for errors: where in the code a warning arose helps nobody at the command line."""
+    sys.stderr.write(f"prefrl: warning: {message}\n")
 
 
 def _say(e: Exception, code: int) -> int:

@@ -197,6 +197,11 @@ def _probe(env_id: str, kwargs: dict[str, Any], horizon: int) -> _Facts:
             f"{action}; wrap it in "
             "gymnasium.wrappers.TransformAction where you register it"
         )
+    if isinstance(action, spaces.Box) and not (len(action.shape) == 1 and action.is_bounded()):
+        raise UserError(
+            f"expected actions from {env_id} to be a Box of one dimension with finite bounds, got {action}; wrap it in "
+            "gymnasium.wrappers.RescaleAction or TransformAction where you register it"
+        )
     if fps is None:
         warnings.warn(
             f"{env_id} does not say how fast it runs: taking {UNKNOWN_FRAME_RATE:g} steps per "

@@ -35,8 +35,8 @@ class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
     of its next episode. Every `horizon` steps, by this wrapper's own clock, the learner sees a time
     limit.
 
-    `info["episode"]` has the env return of each of the environment's own episodes, those that the
-    clock cut too.
+    `info["episode"]` has the env return of each of the environment's own episodes, and of those that
+    lasted the whole clock; what is left of a later one when the clock cuts it is no episode.
     """
 
     def __init__(self, env: Env, horizon: int) -> None:
@@ -59,7 +59,7 @@ class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
         self._return += float(reward)
         cut = self._clock >= self._horizon
         info: dict[str, Any] = {}
-        if cut or terminated or truncated:
+        if terminated or truncated or (cut and self._length == self._clock):
             info["episode"] = {"r": self._return, "l": self._length}
         if (terminated or truncated) and not cut:
             obs = self._restart()

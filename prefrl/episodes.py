@@ -20,8 +20,6 @@ class EpisodeReturns:
         self._running = np.zeros(n_envs)
         self._n_steps = 0
         self._recent: deque[tuple[float, float]] = deque(maxlen=_WINDOW)
-        self.env_returns: list[float] = []
-        self.learned_returns: list[float] = []
 
     def add_rollout(self, rewards: NDArray[np.float32], ends: list[EpisodeEnd]) -> None:
         """Take in a rollout's learned rewards (n_steps, N) and the episodes that ended in it."""
@@ -32,8 +30,6 @@ class EpisodeReturns:
             self._running[end.env] = 0.0
             begin[end.env] = last
             self._recent.append((end.env_return, float(total)))
-            self.env_returns.append(end.env_return)
-            self.learned_returns.append(float(total))
         for env, first in enumerate(begin):
             self._running[env] += rewards[first:, env].sum()
         self._n_steps += len(rewards)

@@ -33,7 +33,7 @@ class Evaluation:
         return float(self.returns.std())
 
 
-def evaluate(venv: VecEnv, act: Act, n_episodes: int) -> Evaluation:
+def evaluate(venv: VecEnv, act: Act, n_episodes: int, max_steps: int) -> Evaluation:
     """Play `n_episodes` whole episodes and note their env returns.
 
     Every environment plays its equal share, so that short episodes are not counted more often than long ones.
@@ -42,19 +42,27 @@ def evaluate(venv: VecEnv, act: Act, n_episodes: int) -> Evaluation:
         venv: A world's own `VecEnv`, freshly made; it says in `info["episode"]` when an episode ends.
         act: The policy.
         n_episodes: At least 1.
+        max_steps: An episode that lasts longer is counted as it stands then, and what comes of it later is not.
     """
     n_envs = venv.num_envs
     targets = np.array([(n_episodes + env) // n_envs for env in range(n_envs)])
-    counts = np.zeros(n_envs, int)
+    counts, lengths, running = np.zeros(n_envs, int), np.zeros(n_envs, int), np.zeros(n_envs)
     returns: list[float] = []
     obs = np.asarray(venv.reset())
     while (counts < targets).any():
-        obs_now, _, _, infos = venv.step(act(obs))
+        obs_now, rewards, dones, infos = venv.step(act(obs))
         obs = np.asarray(obs_now)
+        running += rewards
+        lengths += 1
         for env, info in enumerate(infos):
-            if "episode" in info and counts[env] < targets[env]:
+            # Of an episode that had been cut here before, only what came after the cut is this one's.
+            was_cut = "episode" in info and info["episode"]["l"] > lengths[env]
+            ended = "episode" in info and not was_cut
+            if (ended or lengths[env] >= max_steps) and counts[env] < targets[env]:
                 counts[env] += 1
-                returns.append(float(info["episode"]["r"]))
+                returns.append(float(info["episode"]["r"]) if ended else float(running[env]))
+            if ended or was_cut or dones[env] or lengths[env] >= max_steps:
+                lengths[env], running[env] = 0, 0.0
     return Evaluation(np.array(returns))
 
 

@@ -30,12 +30,12 @@ def evaluate_run(
     chance = None
     if with_random:
         world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
-        chance = evaluate(world.venv, random_act(world.venv, seed), n).mean
+        chance = evaluate(world.venv, random_act(world.venv, seed), n, config.eval.max_steps).mean
         world.venv.close()
     world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
     agent = load_policy(run, config, world)
     torch.manual_seed(seed)
-    result = evaluate(world.venv, policy_act(agent, config.eval.deterministic), n)
+    result = evaluate(world.venv, policy_act(agent, config.eval.deterministic), n, config.eval.max_steps)
     world.venv.close()
     return {"env_return": result.mean, "env_return_std": result.std, "episodes": n}, chance
 
@@ -51,8 +51,9 @@ def load_policy(run: RunDir, config: Config, world: World) -> PPO:
             f"expected a trained policy at {run.policy}, found none; the run has not ended, go on with it by --resume"
         )
     venv = world.venv
-    device = build.resolve_device(config.device)
-    agent = plain_ppo(venv.observation_space, venv.action_space, config.ppo, device)
+    # A policy trained on a GPU is read where there is none, too.
+    device = "cpu" if config.device == "cpu" else build.resolve_device("auto")
+    agent = plain_ppo(venv.observation_space, venv.action_space, config.ppo, config.world.n_envs, device)
     try:
         agent.set_parameters(str(run.policy), device=device)
     except (RuntimeError, ValueError, KeyError, OSError) as e:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from prefrl.config import RewardModelConfig
 from prefrl.loss import decisive_accuracy, label_entropy, preference_logits, preference_loss
+from prefrl.networks import EnsembleCNN
 from prefrl.reward_model import RewardModel
 
 
@@ -91,7 +92,7 @@ class Fitter:
                 break
         best.restore()
         self.n_fits += 1
-        return self._finish(data, epoch)
+        return self._finish(data, epoch, n_labels)
 
     def _epoch(self, data: _Tensors, optimizer: torch.optim.Optimizer, n_batches: int) -> tuple[Tensor, Tensor]:
         """One pass, or its first minibatches: mean training and validation loss of each member, both (K,).
@@ -142,12 +143,18 @@ class Fitter:
         return np.stack(draws, axis=1).astype(np.float32)
 
     @torch.no_grad()
-    def _finish(self, data: _Tensors, epochs: int) -> FitReport:
+    def _finish(self, data: _Tensors, epochs: int, n_labels: int) -> FitReport:
         model = self.model.eval()
-        rewards = torch.cat(
-            [data.rewards(model, batch) for batch in torch.split(torch.arange(len(data), device=model.device), 256)],
-            dim=1,
-        )  # (K, B, 2, T)
+        data = data.newest(self.config.max_batches * self.config.batch_size)
+        n_steps = int(np.prod(data.actions.shape[1:3]))
+        parts = torch.split(
+            torch.arange(len(data), device=model.device), max(1, min(256, model.chunk_steps // n_steps))
+        )
+        if isinstance(model.net, EnsembleCNN):
+            with model.net.measuring():
+                for part in parts:
+                    data.rewards(model, part)
+        rewards = torch.cat([data.rewards(model, part) for part in parts], dim=1)  # (K, B, 2, T)
         flat = rewards.reshape(model.members, -1)
         model.reward_mean.copy_(flat.mean(1))
         model.reward_std.copy_(flat.std(1).clamp(min=1e-6))
@@ -163,7 +170,7 @@ class Fitter:
             label_entropy=float(label_entropy(data.prob_left)),
             l2=float(self.l2.mean()),
             epochs=epochs,
-            n_labels=len(data),
+            n_labels=n_labels,
         )
 
 
@@ -190,6 +197,10 @@ class _Tensors:
 
     def __len__(self) -> int:
         return len(self.prob_left)
+
+    def newest(self, n: int) -> _Tensors:
+        """The newest `n` labels, or all if `n` is 0."""
+        return _Tensors(self.obs, self.actions, self.rows[-n:], self.prob_left[-n:], self.weights[:, -n:])
 
     def rewards(self, model: RewardModel, batch: Tensor) -> Tensor:
         """(K, b, 2, T)."""

@@ -38,13 +38,7 @@ def parse_train(args: list[str]) -> tuple[Config, bool]:
     early = _read_early(args)
     base = _resumed(early) if early.resume else _begun(early)
     parsed = tyro.cli(TrainArgs, prog="prefrl train", args=args, default=TrainArgs(base, config_file=early.config))
-    config = parsed.config
-    if early.resume and (config.env_id, config.seed) != (base.env_id, base.seed):
-        raise UserError(
-            f"expected the env id and seed of the run that is resumed ({base.env_id}, {base.seed}), got "
-            f"{config.env_id}, {config.seed}"
-        )
-    return config, parsed.resume
+    return parsed.config, parsed.resume
 
 
 def default_config(env_id: str, **changes: object) -> Config:
@@ -91,6 +85,8 @@ def _begun(early: argparse.Namespace) -> Config:
 
 
 def _resumed(early: argparse.Namespace) -> Config:
+    if early.config or early.preset != "auto":
+        raise UserError("expected no --config and no --preset with --resume: the run folder has the run's settings")
     if not early.run_dir:
         raise UserError("expected --run-dir with --resume: the folder of the run to go on with")
     path = Path(early.run_dir) / "config.toml"

@@ -5,7 +5,7 @@ People answer through the store, in processes of their own; nothing here waits f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +29,14 @@ class Asked:
     right: Clip
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a labeler says to a query."""
+
+    query_id: str
+    choice: Choice
+
+
 class Labeler(Protocol):
     """Whoever answers at once."""
 
@@ -37,8 +45,8 @@ class Labeler(Protocol):
     needs_views: bool
     """Whether clips must carry what draws them."""
 
-    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> list[Choice]:
-        """One choice for each query; env_rewards (B, 2, T) are for teachers alone."""
+    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
+        """Answers as they come, each batch made durable before the next; env_rewards (B, 2, T) are for teachers."""
         ...
 
 
@@ -52,9 +60,15 @@ class TeacherLabeler:
         self._teacher = teacher
         self._rng = rng
 
-    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> list[Choice]:
-        """Ask the teacher."""
-        return self._teacher(env_rewards, self._rng)
+    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
+        """Ask the teacher, who answers all at once."""
+        choices = self._teacher(env_rewards, self._rng)
+        yield [Answer(a.query_id, choice) for a, choice in zip(asked, choices, strict=True)]
+
+
+def function_name(function: LabelFunction) -> str:
+    """What a function of the user's is called in the store and in the config of its run."""
+    return f"function:{getattr(function, '__name__', type(function).__name__)}"
 
 
 class FunctionLabeler:
@@ -63,12 +77,13 @@ class FunctionLabeler:
     needs_views = True
 
     def __init__(self, function: LabelFunction, name: str = "") -> None:
-        self.name = name or getattr(function, "__name__", type(function).__name__)
+        self.name = name or function_name(function)
         self._function = function
 
-    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> list[Choice]:
-        """Call the function once for each query."""
-        return [self._choice(a) for a in asked]
+    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
+        """Call the function once for each query; it may be slow, or a person, so each answer counts at once."""
+        for a in asked:
+            yield [Answer(a.query_id, self._choice(a))]
 
     def _choice(self, asked: Asked) -> Choice:
         choice = self._function(asked.left, asked.right)

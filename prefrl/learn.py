@@ -101,11 +101,13 @@ def is_image_space(space: spaces.Space[Any]) -> bool:
     return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3
 
 
-def plain_ppo(obs_space: spaces.Space[Any], action_space: spaces.Space[Any], config: PPOConfig, device: str) -> PPO:
+def plain_ppo(
+    obs_space: spaces.Space[Any], action_space: spaces.Space[Any], config: PPOConfig, n_envs: int, device: str
+) -> PPO:
     """PPO with nothing of ours in it, for a world of these spaces; its weights are yet to be set."""
     return PPO(
         "CnnPolicy" if is_image_space(obs_space) else "MlpPolicy",
-        DummyVecEnv([lambda: _Spaces(obs_space, action_space)]),
+        DummyVecEnv([lambda: _Spaces(obs_space, action_space)] * n_envs),
         device=device if is_image_space(obs_space) else "cpu",
         **_settings(config),
     )
@@ -118,11 +120,11 @@ def export_policy(agent: PPO, config: PPOConfig, path: Path) -> None:
     no class of ours is needed: `PPO.load(path)` works without prefrl. (The clipping of normalised observations at 10
     standard deviations, there to protect training, is not part of the policy.)
     """
-    plain = plain_ppo(agent.observation_space, agent.action_space, config, "cpu")
+    plain = plain_ppo(agent.observation_space, agent.action_space, config, agent.n_envs, "cpu")
     state = {k: v.detach().cpu().clone() for k, v in agent.policy.state_dict().items()}
     normalizer = obs_normalizer(agent)
     if normalizer is not None:
-        mean, std = (torch.as_tensor(x, dtype=torch.float64) for x in normalizer)
+        mean, std = (torch.as_tensor(x, dtype=torch.float64).reshape(-1) for x in normalizer)
         for layer in ("mlp_extractor.policy_net.0", "mlp_extractor.value_net.0"):
             weight = state[f"{layer}.weight"].double() / std
             state[f"{layer}.bias"] = (state[f"{layer}.bias"].double() - weight @ mean).float()

@@ -7,6 +7,7 @@ worlds.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from stable_baselines3 import PPO
 from prefrl.answers import Answers
 from prefrl.asking import Asker
 from prefrl.episodes import EpisodeReturns
+from prefrl.errors import UserError
 from prefrl.fit import FitReport, Fitter
 from prefrl.recorder import Guard, Recorder
 from prefrl.schedules import Schedule, labels_due
@@ -72,6 +74,8 @@ class PreferenceLoop:
         self.episodes = EpisodeReturns(recorder.num_envs)
         self.n_rounds = 0
         self.next_round_at = 0
+        self.must_fit = False
+        """Whether there are answers that no fit has seen."""
         self.last_fit: FitReport | None = None
         self.disagreement = 0.0
         """Mean standard deviation of the members' rewards on the last rollout."""
@@ -81,12 +85,24 @@ class PreferenceLoop:
         """PPO has collected `n_steps` of every environment; give it their learned reward, (n_steps, N)."""
         # Collect: the recorder has written the rollout into the pool.
         steps = self.agent.num_timesteps
-        if steps >= self.next_round_at:
+        if steps >= self.next_round_at and self._can_ask(steps):
             self.next_round_at = steps + self.budget.round_steps
             self._ask(steps)
             self._fit()
             self.n_rounds += 1
         return self._reward(n_steps)
+
+    def _can_ask(self, steps: int) -> bool:
+        """Whether a clip can be cut; while episodes are too short for one, the round waits for the next rollout."""
+        clip_steps = self.asker.facts.n_steps
+        if self.recorder.pool.can_cut(clip_steps):
+            return True
+        if steps >= self.budget.window_steps and self.asker.n_asked < self.budget.total_labels:
+            raise UserError(
+                f"expected episodes that last a clip of {clip_steps} steps, got none in {steps} steps; lower "
+                "--clip-seconds or --clips.min-clip-steps"
+            )
+        return False
 
     def _ask(self, steps: int) -> None:
         self.watch.switch("query")
@@ -94,16 +110,31 @@ class PreferenceLoop:
         due = self.budget.due(steps) if self.n_rounds else self.budget.initial_labels
         n = due - self.asker.n_asked
         if n > 0:
-            self.asker.ask(n, self.recorder.pool, self.answers, agent_step=steps, round_number=self.n_rounds)
+            self.asker.ask(
+                n,
+                self.recorder.pool,
+                self.answers,
+                agent_step=steps,
+                round_number=self.n_rounds,
+                fitted=self.fitter.n_fits > 0,
+            )
 
     def _fit(self) -> None:
         self.watch.switch("fit")
         new_labels = self.asker.store.labels_after(self.answers.cursor)
-        if not self.answers.take_in(new_labels):
-            return
+        self.must_fit |= self.answers.take_in(new_labels)
         answered = self.answers.answered(self.fitter.config.last_labels)
-        if answered is not None:
-            self.last_fit = self.fitter.fit(answered)
+        if not self.must_fit or answered is None:
+            return
+        self.must_fit = False
+        if (answered.prob_left == 0.5).all():  # a reward fitted to ties alone would be noise, scaled up
+            warnings.warn(
+                f"all {len(answered.prob_left)} answers so far are ties: nothing can be learned from them; ask for "
+                "longer clips, or a labeler who sees a difference",
+                stacklevel=2,
+            )
+            return
+        self.last_fit = self.fitter.fit(answered)
 
     def _reward(self, n_steps: int) -> NDArray[np.float32]:
         self.watch.switch("score")

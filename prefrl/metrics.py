@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ class MetricsCsv(KVWriter):
     the file ended.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start_steps: int = 0) -> None:
         self._path = path
         self._columns: list[str] = []
         if path.exists():
             self._columns = list(read_metrics(path))
+            # A run that was killed had logged more than its checkpoint knows; that is done again.
+            self._rewrite(lambda row: float(row.get("time/total_timesteps") or 0) <= start_steps)
 
     def write(
         self,
@@ -37,19 +40,19 @@ class MetricsCsv(KVWriter):
         }
         new = [key for key in row if key not in self._columns]
         if new:
-            self._widen(new)
+            self._columns += new
+            self._rewrite()
         with self._path.open("a", newline="", encoding="utf-8") as f:
             csv.DictWriter(f, self._columns).writerow(row)
 
     def close(self) -> None:
         """Every row is already in the file."""
 
-    def _widen(self, new: list[str]) -> None:
+    def _rewrite(self, keep: Callable[[dict[str, str]], bool] = lambda row: True) -> None:
         rows: list[dict[str, str]] = []
         if self._path.exists():
             with self._path.open(newline="", encoding="utf-8") as f:
-                rows = list(csv.DictReader(f))
-        self._columns += new
+                rows = [row for row in csv.DictReader(f) if keep(row)]
         beside = self._path.with_name(f".{self._path.name}.tmp")
         with beside.open("w", newline="", encoding="utf-8") as f:
             writer = csv.DictWriter(f, self._columns)

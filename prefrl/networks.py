@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 
 import torch
@@ -106,6 +107,28 @@ class EnsembleCNN(nn.Module):
         hidden = functional.leaky_relu(self.hidden(self._features(x)), _LEAK)
         out: Tensor = self.out(hidden)
         return out.squeeze(-1)
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Within this, passes without gradient replace the statistics of batch normalisation by their plain mean.
+
+        A fit is short beside the decay of running statistics: left alone they would still be those of no data at all,
+        and rewards in evaluation mode all but constant.
+        """
+        dropout, momenta = self.dropout, [norm.momentum for norm in self._norms()]
+        self.dropout = 0.0
+        for norm in self._norms():
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches
+        self.train()
+        yield
+        self.eval()
+        self.dropout = dropout
+        for norm, momentum in zip(self._norms(), momenta, strict=True):
+            norm.momentum = momentum
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        return [norm for norm in self.norms if isinstance(norm, nn.BatchNorm2d)]
 
     def _features(self, x: Tensor) -> Tensor:
         if self.pool_pixels > 1:

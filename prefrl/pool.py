@@ -144,6 +144,8 @@ class Pool:
     def _valid_starts(self, clip_steps: int, recent_steps: int | None) -> tuple[IntArray, IntArray]:
         held = self.n_steps if recent_steps is None else min(self.n_steps, recent_steps)
         first = self.position - held
+        if self.position > self.capacity:  # the planes before the oldest steps have been overwritten
+            first = max(first, self.position - self.capacity + self.layout.n_stack - 1)
         if held < clip_steps:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         starts = np.arange(first, self.position - clip_steps + 1)
@@ -153,6 +155,10 @@ class Pool:
         )  # (S, N)
         where, envs = np.nonzero(same)
         return envs.astype(np.int64), starts[where].astype(np.int64)
+
+    def can_cut(self, clip_steps: int) -> bool:
+        """Whether `clip_steps` steps of one episode are held anywhere."""
+        return len(self._valid_starts(clip_steps, None)[0]) > 0
 
     def obs(self, cuts: Cuts, clip_steps: int) -> NDArray[Any]:
         """Observations (M, T, *row), or planes (M, T + n_stack - 1, H, W) where observations are stacks."""

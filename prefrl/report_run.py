@@ -14,6 +14,7 @@ from labeling.clip import ClipError, ClipFiles
 from labeling.store import Store
 from prefrl import build, configfile
 from prefrl.config import Config
+from prefrl.errors import UserError
 from prefrl.metrics import read_metrics
 from prefrl.report import GalleryClip, ReportData, write_report
 from prefrl.rundir import RunDir
@@ -44,7 +45,10 @@ def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
 def _read_gallery(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    gallery = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        gallery = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise UserError(f"expected JSON in {path}, got: {e}") from e
     return gallery if isinstance(gallery, dict) else {}
 
 

@@ -87,6 +87,11 @@ class RewardModel(nn.Module):
         """Where the networks are."""
         return self.reward_mean.device
 
+    @property
+    def chunk_steps(self) -> int:
+        """Steps that may be computed at once where there are many: their observations take 64 MiB."""
+        return max(1, 2**24 // int(np.prod(self.inputs.obs_shape)))
+
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """Rewards as the networks give them; obs (..., T, *O), actions (..., T, *A) -> (K, ..., T)."""
         lead = self._lead_shape(actions)  # (..., T)
@@ -106,13 +111,13 @@ class RewardModel(nn.Module):
         return centred / self.reward_std.view(shape) * self.target_std
 
     @torch.no_grad()
-    def member_rewards(self, obs: NDArray[Any], actions: NDArray[Any], chunk: int = 4096) -> NDArray[np.float32]:
+    def member_rewards(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
         """Normalised rewards of every member; obs (M, T, *O), actions (M, T, *A) -> (K, M, T). Changes nothing.
 
         Observations may come as planes (M, T + n_stack - 1, H, W), as the pool keeps them.
         """
         self.eval()
-        n_clips = max(1, chunk // actions.shape[1])
+        n_clips = max(1, min(4096, self.chunk_steps) // actions.shape[1])
         parts = []
         for i in range(0, len(actions), n_clips):
             o = self.unfold(torch.as_tensor(obs[i : i + n_clips], device=self.device))

@@ -18,6 +18,7 @@ from torch import Tensor
 from labeling.clip import ClipFiles
 from prefrl.checkpoint import Checkpoint, pack_optimizer, prefixed, unpack_optimizer, unprefixed
 from prefrl.fit import FitReport
+from prefrl.labelers import Asked
 from prefrl.loop import PreferenceLoop
 from prefrl.stopwatch import Stopwatch
 
@@ -43,11 +44,11 @@ def take_state(agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch) -> Che
         tensors["fit_rng"] = loop.fitter.generator.get_state()
         state |= {
             "n_fits": loop.fitter.n_fits,
-            "n_asked": loop.asker.n_asked,
             "n_rounds": loop.n_rounds,
             "next_round_at": loop.next_round_at,
             "label_cursor": loop.answers.cursor,
             "queries_rng": loop.asker.rng.bit_generator.state,
+            "disagreement": loop.disagreement,
             "last_fit": None if loop.last_fit is None else asdict(loop.last_fit),
         }
     return Checkpoint(tensors, state)
@@ -71,23 +72,39 @@ def put_state(checkpoint: Checkpoint, agent: PPO, loop: PreferenceLoop | None, w
     loop.fitter.l2 = tensors["fit_l2"].to(loop.fitter.model.device)
     loop.fitter.generator.set_state(tensors["fit_rng"])
     loop.fitter.n_fits = state["n_fits"]
-    loop.asker.n_asked = state["n_asked"]
     loop.n_rounds = state["n_rounds"]
     loop.next_round_at = state["next_round_at"]
     loop.asker.rng.bit_generator.state = state["queries_rng"]
+    loop.disagreement = state["disagreement"]
     loop.last_fit = None if state["last_fit"] is None else FitReport(**state["last_fit"])
 
 
-def read_back_answers(loop: PreferenceLoop, files: ClipFiles) -> None:
-    """Fill the loop's answers from the store and the clip files: labels given after the checkpoint count, too."""
-    labels = loop.asker.store.labels_after(0)
-    for query_id in dict.fromkeys(label.query_id for label in labels):
-        query = loop.asker.store.query(query_id)
-        clips = [files.read(clip_id) for clip_id in query.clip_ids]
-        loop.answers.add_query(query_id, np.stack([c.obs for c in clips]), np.stack([c.actions for c in clips]))
-    loop.answers.take_in(labels)
-    # Queries asked after the checkpoint are in the store: their labels are used, and they are not asked again.
-    loop.asker.n_asked = max(loop.asker.n_asked, loop.asker.store.counts().n_queries)
+def read_back_answers(loop: PreferenceLoop, files: ClipFiles, label_cursor: int) -> None:
+    """Fill the loop's answers from the store and the clip files: no label is lost, whenever it was given.
+
+    Args:
+        loop: To be resumed.
+        files: Clips of its run.
+        label_cursor: The newest label that the checkpoint's reward model has seen; 0 where there is no checkpoint.
+    """
+    asker, store = loop.asker, loop.asker.store
+    unanswered = [query.query_id for query in store.open_queries()]
+    answered = [label.query_id for label in store.labels_after(0)]
+    again: list[Asked] = []
+    for query_id in dict.fromkeys(answered + unanswered):
+        left, right = (files.read(clip_id) for clip_id in store.query(query_id).clip_ids)
+        loop.answers.add_query(query_id, np.stack([left.obs, right.obs]), np.stack([left.actions, right.actions]))
+        if query_id in unanswered:
+            again.append(Asked(query_id, left, right))
+    asker.n_queries = store.counts().n_queries
+    # A teacher's env rewards are gone with the old process: what it had not answered is asked about anew.
+    asker.n_asked = asker.n_queries - (0 if asker.labeler.needs_views else len(again))
+    if asker.labeler.needs_views and again:
+        asker.answer_again(again)
+    loop.answers.take_in(store.labels_after(0))
+    loop.must_fit = loop.answers.cursor > label_cursor
+    if loop.must_fit:
+        loop.next_round_at = 0
 
 
 def _normalizer_tensors(normalizer: VecNormalize) -> dict[str, Tensor]:

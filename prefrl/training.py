@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from prefrl.checkpoint import load_newest, save_checkpoint
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.gallery import write_gallery
-from prefrl.labelers import LabelFunction
+from prefrl.labelers import LabelFunction, function_name
 from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
 from prefrl.metrics import MetricsCsv
@@ -35,7 +35,6 @@ from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
 from prefrl.state import put_state, read_back_answers, take_state
 from prefrl.stopwatch import Stopwatch
-from prefrl.world import World
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: the user asked for it
@@ -75,11 +74,37 @@ def default_run_dir(config: Config) -> str:
     return f"runs/{env}__{config.reward}__{config.seed}__{int(time.time())}"
 
 
+_MAY_CHANGE = {"run_dir", "total_timesteps", "total_labels", "device", "torch_threads", "checkpoint_steps", "progress"}
+_MAY_CHANGE |= {"eval"}
+
+
+def check_resumable(old: Config, new: Config) -> None:
+    """Refuse to go on with a run under settings that would make it another run.
+
+    Raises:
+        UserError: The first such setting.
+    """
+    for f in fields(old):
+        before, now = getattr(old, f.name), getattr(new, f.name)
+        if f.name not in _MAY_CHANGE and before != now:
+            inner = (
+                [g.name for g in fields(before) if getattr(before, g.name) != getattr(now, g.name)]
+                if is_dataclass(before)
+                else []
+            )
+            name = ".".join([f.name, *inner[:1]])
+            raise UserError(
+                f"expected {name} to stay as it is in a run that is resumed; begin another run to change it"
+            )
+
+
 class _Training:
     """A run in progress."""
 
     def __init__(self, config: Config, labeler: LabelFunction | None, resume: bool, stack: ExitStack) -> None:
-        build.check_names(config)
+        if labeler is not None:  # so that nobody else goes on answering when the run is resumed
+            config = replace(config, labeler=function_name(labeler))
+        build.check_names(config, own_labeler=labeler is not None)
         if not config.run_dir:
             config = replace(config, run_dir=default_run_dir(config))
         torch.set_num_threads(config.torch_threads)
@@ -89,14 +114,16 @@ class _Training:
         answering = build.make_labeler(config, labeler, self.seeds.labeler)
         self.with_labels = config.reward == "preferences"
         self.views = self.with_labels and build.wants_views(config, answering)
-        self.world = self._world(config.world.n_envs, self.seeds.world, self.views)
-        stack.callback(self.world.venv.close)
-        build.clip_steps(config, self.world)
         if resume:
-            self.run.must_exist()
-        else:
+            check_resumable(configfile.load(self.run.must_exist().config), config)
+        self.world = build.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
+        stack.callback(self.world.venv.close)
+        clip_steps = build.clip_steps(config, self.world)
+        if self.with_labels:
+            build.check_memory(config, self.world, clip_steps)
+        if not resume:
             self.run.create()
-            write_text(self.run.config, configfile.dump(config))
+        write_text(self.run.config, configfile.dump(config))
         self.watch = Stopwatch()
         self.loop: PreferenceLoop | None = None
         self.agent: PPO
@@ -107,7 +134,8 @@ class _Training:
         else:
             self.agent = build.build_agent(config, self.world, self.seeds)
         self.stopping = False
-        self.next_checkpoint_at = config.checkpoint_steps
+        self.next_checkpoint_at = 0
+        self.labels_saved = 0
         if resume:
             self._resume()
         self.start_steps = self.agent.num_timesteps
@@ -121,19 +149,17 @@ class _Training:
         if self.loop is not None:
             tensors = {k: v.contiguous() for k, v in self.loop.fitter.model.state_dict().items()}
             save_file(tensors, self.run.reward)
-            write_gallery(
-                self.run.gallery,
-                ClipFiles(self.run.clips),
-                self.loop,
-                self.seeds.evaluation,
-                with_clips=self.world.drawer is not None and self.views,
-            )
+            if self.agent.num_timesteps > self.start_steps:  # else there is nothing new to show
+                write_gallery(
+                    self.run.gallery,
+                    ClipFiles(self.run.clips),
+                    self.loop,
+                    self.seeds.evaluation,
+                    with_clips=self.world.drawer is not None,
+                )
         summary = summarize(self.config, self.run, self.agent, self.loop, self.watch.seconds)
         write_json(self.run.result, summary)
         return Result(self.run, summary)
-
-    def _world(self, n_envs: int, seed: int, views: bool) -> World:
-        return build.make_world(self.config, n_envs=n_envs, seed=seed, views=views)
 
     def _learn(self) -> None:
         remaining = self.config.total_timesteps - self.agent.num_timesteps
@@ -146,10 +172,13 @@ class _Training:
         self.watch.switch(None)
 
     def _before_rollout(self) -> None:
-        """PPO's parameters are at rest: the moment to save, or to stop."""
+        """PPO's parameters are at rest: the moment to save, or to stop.
+
+        Saved before the first step, after every round that brought labels, and every `checkpoint_steps`.
+        """
         self.watch.switch(None)
         due = self.agent.num_timesteps >= self.next_checkpoint_at
-        if self.stopping or due:
+        if self.stopping or due or self._n_labels() != self.labels_saved:
             self._checkpoint()
         if self.stopping:
             raise Interrupted(str(self.run.path))
@@ -163,7 +192,7 @@ class _Training:
         self.progress.update(
             Status(
                 steps=self.agent.num_timesteps,
-                labels=loop.answers.n_labels if loop is not None else 0,
+                labels=self._n_labels(),
                 total_labels=config.total_labels if loop is not None else 0,
                 env_return=env_return,
                 val_accuracy=fit.val_accuracy if fit is not None else None,
@@ -204,7 +233,7 @@ class _Training:
         self.agent.logger.record("prefs/skip_rate", counts["skip"] / max(1, sum(counts.values())))
 
     def _logger(self) -> Logger:
-        writers: list[KVWriter] = [MetricsCsv(self.run.metrics)]
+        writers: list[KVWriter] = [MetricsCsv(self.run.metrics, self.start_steps)]
         if util.find_spec("tensorboard") is not None:
             writers.append(TensorBoardOutputFormat(str(self.run.tensorboard)))
         return Logger(str(self.run.path), writers)
@@ -212,6 +241,10 @@ class _Training:
     def _checkpoint(self) -> None:
         save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop, self.watch))
         self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
+        self.labels_saved = self._n_labels()
+
+    def _n_labels(self) -> int:
+        return self.loop.answers.n_labels if self.loop is not None else 0
 
     def _resume(self) -> None:
         checkpoint = load_newest(self.run.checkpoints)
@@ -222,8 +255,9 @@ class _Training:
             )
         put_state(checkpoint, self.agent, self.loop, self.watch)
         if self.loop is not None:
-            read_back_answers(self.loop, ClipFiles(self.run.clips))
-        self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
+            read_back_answers(self.loop, ClipFiles(self.run.clips), checkpoint.state["label_cursor"])
+        # New episodes, and not those that the run began with.
+        self.world.venv.seed(self.seeds.policy + self.agent.num_timesteps)
 
     def _stop(self) -> None:
         self.stopping = True

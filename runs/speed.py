@@ -70,13 +70,13 @@ def main() -> None:
         [
             f"# Speed: {args.env_id}, {args.steps:,} steps, {args.labels} answers",
             "",
-            f"Printed by `python -m runs.speed {' '.join(sys.argv[1:])}`; the two runs of a pair one after the other, each",
-            f"`prefrl train {' '.join(flags)}` with `--reward score` or `--reward preferences`.",
+            f"Printed by `python -m runs.speed {' '.join(sys.argv[1:])}`; the two runs of a pair one after the other,",
+            f"each `prefrl train {' '.join(flags)}` with `--reward score` or `--reward preferences`.",
             "",
             *lines,
             "",
-            f"Median ratio of training time: **{median(ratios):.3f}** (steps/s: {1 / median(ratios):.3f}); of whole commands: "
-            f"{median(whole):.3f}.",
+            f"Median ratio of training time: **{median(ratios):.3f}** (steps/s: {1 / median(ratios):.3f}); of whole "
+            f"commands: {median(whole):.3f}.",
             "",
         ]
     )

@@ -8,19 +8,25 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 
-class Slide(gym.Env[NDArray[np.float32], np.int64]):
+class Slide(gym.Env[NDArray[Any], np.int64]):
     """A bead on a wire of 0 to 20: action 1 moves it right, 0 left; never ends by itself.
 
     Args:
         reward: "right" pays for standing right, "noise" at random, "zero" never.
         nan_at: Step at which the observation is not a number.
+        pictures: Observe the picture instead of position and speed.
         render_mode: "rgb_array" gives pictures of 16 x 84.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012  # Gymnasium's custom
 
-    def __init__(self, reward: str = "right", nan_at: int = -1, render_mode: str | None = None) -> None:
+    def __init__(
+        self, reward: str = "right", nan_at: int = -1, pictures: bool = False, render_mode: str | None = None
+    ) -> None:
+        self.pictures = pictures
         self.observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        if pictures:
+            self.observation_space = spaces.Box(0, 255, (36, 84, 3), np.uint8)
         self.action_space = spaces.Discrete(2)
         self.render_mode = render_mode
         self.kind, self.nan_at = reward, nan_at
@@ -29,19 +35,21 @@ class Slide(gym.Env[NDArray[np.float32], np.int64]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
         super().reset(seed=seed)
         self.x, self.v, self.n = float(self.np_random.integers(5, 16)), 0.0, 0
         return self._obs(), {}
 
-    def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.int64) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         self.v = 0.5 * self.v + (0.5 if action == 1 else -0.5)
         self.x = float(np.clip(self.x + self.v, 0, 20))
         self.n += 1
         reward = {"right": self.x / 20, "noise": self.noise.normal() * 100, "zero": 0.0}[self.kind]
         return self._obs(), float(reward), False, False, {"score": reward}
 
-    def _obs(self) -> NDArray[np.float32]:
+    def _obs(self) -> NDArray[Any]:
+        if self.pictures:
+            return np.pad(self.render(), ((10, 10), (0, 0), (0, 0)))
         x = np.nan if self.n == self.nan_at else self.x / 10 - 1
         return np.array([x, self.v], np.float32)
 
@@ -54,3 +62,4 @@ class Slide(gym.Env[NDArray[np.float32], np.int64]):
 
 gym.register("SlideGame-v0", entry_point="games:Slide", max_episode_steps=50)
 gym.register("BlindSlideGame-v0", entry_point="games:Slide", max_episode_steps=50, kwargs={"reward": "zero"})
+gym.register("SlidePictures-v0", entry_point="games:Slide", max_episode_steps=50, kwargs={"pictures": True})

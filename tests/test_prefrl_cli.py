@@ -63,6 +63,15 @@ BAD = {
     "env kwargs": ([*TOY, "--env-kwargs", "nonsense"], "key:value"),
     "mask on vectors": ([*TOY, "--mask", "0,0,1,1"], "--mask"),
     "bad mask": (["--env-id", "ALE/Pong-v5", "--mask", "0,0,1"], "x,y,w,h"),
+    "error rate": (
+        [*TOY, "--reward-model.error-rate", "1"],
+        "--reward-model.error-rate to be between 0",
+    ),
+    "no batch": ([*TOY, "--reward-model.batch-size", "0"], "--reward-model.batch-size to be at least 1, got 0"),
+    "no units": ([*TOY, "--reward-model.hidden", "64", "0"], "--reward-model.hidden to be at least 1, got 0"),
+    "rollout of one": ([*TOY, "--ppo.n-steps", "1", "--n-envs", "1"], "at least 2 steps"),
+    "clip memory": (["--env-id", "ALE/Pong-v5", "--clip-memory", "1"], "raise --clip-memory to"),
+    "resume with a preset": ([*TOY, "--run-dir", "nothing", "--resume", "--preset", "toy"], "no --preset"),
     "bad seed": ([*TOY, "--seed", "-1"], "--seed"),
     "resume of nothing": ([*TOY, "--run-dir", "nothing", "--resume"], "config.toml"),
 }

@@ -146,3 +146,20 @@ def test_one_label_can_be_fitted() -> None:
     report = fitter().fit(linear_answers(1))
     assert report.n_labels == 1
     assert math.isfinite(report.loss) or math.isfinite(report.val_loss)
+
+
+def test_a_network_on_frames_predicts_in_evaluation_what_it_learned_in_training() -> None:
+    """Frames whose brightness is the reward: batch normalisation's statistics must be those of the labels."""
+    rng = np.random.default_rng(0)
+    bright = rng.uniform(0.2, 0.8, (120, 2, 5, 1, 1))
+    obs = (255 * bright * rng.uniform(0.8, 1.0, (120, 2, 5, 36, 36))).astype(np.uint8)[:, :, :, None]
+    returns = bright.sum(axis=(2, 3, 4))
+    prob_left = (returns[:, 0] > returns[:, 1]).astype(np.float32)
+    answered = Answered(obs, np.zeros((120, 2, 5), np.int64), np.arange(120), prob_left, [f"x{i}" for i in range(120)])
+    config = RewardModelConfig(batch_size=16, initial_epochs=15, learning_rate=1e-3, reward_std=0.05)
+    model = RewardModel(Inputs((1, 36, 36), 4, 4, is_image=True, n_stack=1), config, seed=0)
+    report = Fitter(model, config, 0).fit(answered)
+    assert report.val_accuracy > 0.85
+    rewards = model.rewards(obs.reshape(-1, 5, 1, 36, 36), np.zeros((240, 5), np.int64))
+    assert np.corrcoef(rewards.ravel(), bright.ravel())[0, 1] > 0.8
+    assert rewards.std() > 0.03

@@ -111,3 +111,16 @@ def test_memory_is_allocated_once_and_a_plane_is_stored_once() -> None:
         )
     assert pool._obs is before
     assert pool._obs.nbytes == 2 * 10 * 84 * 84
+
+
+def test_planes_that_have_been_overwritten_are_in_no_clip() -> None:
+    pool = counting_pool(20, [50], n_stack=4)  # holds steps 30 to 49, and of 30 to 32 not all planes
+    first = min(starts(pool, 5))
+    assert first == 33
+    assert pool.obs(Cuts(np.array([0]), np.array([first])), 5).ravel().tolist() == list(range(30, 38))
+
+
+def test_whether_a_clip_can_be_cut() -> None:
+    pool = counting_pool(100, [5, 3])
+    assert pool.can_cut(5)
+    assert not pool.can_cut(6)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,6 +224,99 @@ def test_ctrl_c_saves_says_how_to_go_on_and_the_run_goes_on(tmp_path: Path) -> N
     with Store.open_read_only(run.labels) as store:
         ids = [x.query_id for x in store.labels_after(0)]
         assert ids == [f"q{i:06d}" for i in range(len(ids))]  # nothing is asked twice
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_every_label_is_learned_from(tmp_path: Path) -> None:
+    args = ["--env-id", "prefrl/Dot-v0", "--total-labels", "300", "--total-timesteps", "60000", "--run-dir", "run"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    base = [sys.executable, "-m", "prefrl.cli", "train"]
+    with subprocess.Popen([*base, *args], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # the first round is over
+        process.kill()
+    run = RunDir(tmp_path / "run")
+    with Store.open_read_only(run.labels) as store:
+        before = store.labels_after(0)
+    assert len(before) >= 75  # a quarter, about the untrained policy
+    more = ["--run-dir", "run", "--resume", "--total-timesteps", "3000", "--no-progress"]
+    done = subprocess.run([*base, *more], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with Store.open_read_only(run.labels) as store:
+        after = store.labels_after(0)
+        assert after[: len(before)] == before
+        assert len({x.query_id for x in after}) == len(after) == 300
+    assert run.read_result()["labels"] == 300
+    metrics = read_metrics(run.metrics)
+    assert metrics["time/total_timesteps"] == sorted(set(metrics["time/total_timesteps"]))  # type: ignore[type-var]  # no None
+
+
+@pytest.mark.slow
+def test_a_finished_run_can_be_resumed_and_only_evaluates_anew(toy: prefrl.Result, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(toy.run.path, copy)
+    gallery = (copy / "gallery.json").read_bytes()
+    (copy / "result.json").unlink()
+    again = prefrl.train(toy_config(copy), resume=True)
+    assert again.summary["env_return"] == toy.summary["env_return"]
+    assert again.summary["reward_model"] == toy.summary["reward_model"]
+    assert again.summary["seconds"]["fit"] == pytest.approx(toy.summary["seconds"]["fit"], abs=0.001)
+    assert (copy / "gallery.json").read_bytes() == gallery
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_as_the_run_it_is_or_not_at_all(toy: prefrl.Result, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(toy.run.path, copy)
+    for changes, words in (
+        ({"reward": "score"}, "expected reward to stay"),
+        ({"seed": 5}, "expected seed to stay"),
+        ({"reward_model": {"members": 5}}, "expected reward_model.members to stay"),
+    ):
+        with pytest.raises(prefrl.UserError, match=words):
+            prefrl.train(toy_config(copy, **changes), resume=True)
+    with pytest.raises(prefrl.UserError, match="expected labeler to stay"):
+        prefrl.train(toy_config(copy), labeler=lambda left, right: prefrl.Choice.LEFT, resume=True)
+
+
+@pytest.mark.slow
+def test_a_labeler_that_stops_in_the_middle_loses_no_answer(tmp_path: Path) -> None:
+    given: list[str] = []
+
+    def tired(left: prefrl.Clip, right: prefrl.Clip) -> prefrl.Choice:
+        if len(given) == 7:
+            raise KeyboardInterrupt
+        given.append(left.clip_id)
+        return prefrl.Choice.LEFT
+
+    config = toy_config(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        prefrl.train(config, labeler=tired)
+    with Store.open_read_only(tmp_path / "run" / "labels.sqlite") as store:
+        assert len(store.labels_after(0)) == 7
+        assert len(store.open_queries()) == 3
+        waiting = {q.left_clip for q in store.open_queries()}
+
+    asked: list[str] = []
+
+    def rested(left: prefrl.Clip, right: prefrl.Clip) -> prefrl.Choice:
+        asked.append(left.clip_id)
+        return prefrl.Choice.LEFT if left.obs[:, 0].sum() > right.obs[:, 0].sum() else prefrl.Choice.RIGHT
+
+    rested.__name__ = "tired"  # the same person, the next day
+    result = prefrl.train(config, labeler=rested, resume=True)
+    assert set(asked[:3]) == waiting
+    assert result.summary["labels"] == 40
+    assert not set(given) & set(asked[3:])
+
+
+@pytest.mark.slow
+def test_ties_alone_teach_nothing_and_are_said(tmp_path: Path) -> None:
+    config = toy_config(tmp_path / "run", total_timesteps=600)
+    with pytest.warns(UserWarning, match="answers so far are ties"):
+        result = prefrl.train(config, labeler=lambda left, right: prefrl.Choice.EQUAL)
+    assert result.summary["labels"] == 40  # all in the rounds there were
+    assert result.summary["reward_model"]["val_accuracy"] is None
 
 
 @pytest.mark.slow
