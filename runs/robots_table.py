@@ -1,8 +1,10 @@
 """Robots: PPO on 700 answers of the oracle against the same PPO on the score, over seeds.
 
-    make robots-table          # python -m runs.robots_table; about 22 runs of 300k steps, done ones are kept
+    make robots-table          # python -m runs.robots_table; 33 runs of 300k steps, done ones are kept
 
-Every cell is one `prefrl train` in a folder of its own under runs/robots/. The table goes to runs/results/robots.md.
+The score is a baseline twice: as it is, and scaled by a running standard deviation, as is the field's custom.
+Preferences are compared with whichever did better on the task. Every cell is one `prefrl train` in a folder of its own
+under runs/robots/. The table goes to runs/results/robots.md.
 """
 
 from __future__ import annotations
@@ -21,14 +23,18 @@ from typing import Any
 CELLS = {"HalfCheetah-v5": range(5), "Hopper-v5": range(3), "Walker2d-v5": range(3)}
 LABELS, STEPS = 700, 300_000
 CELL_DIR, TABLE = Path("runs/robots"), Path("runs/results/robots.md")
-REWARDS = ("score", "preferences")
+REWARDS = {
+    "score": "--reward score --ppo.normalize-score",
+    "score-as-it-is": "--reward score --ppo.no-normalize-score",
+    "preferences": f"--reward preferences --labeler oracle --total-labels {LABELS}",
+}
 
 
 def command(env_id: str, reward: str, seed: int) -> list[str]:
     """What trains one cell."""
     return (
-        f"prefrl train --env-id {env_id} --reward {reward} --labeler oracle --total-labels {LABELS} "
-        f"--total-timesteps {STEPS} --seed {seed} --run-dir {cell(env_id, reward, seed)}"
+        f"prefrl train --env-id {env_id} {REWARDS[reward]} --total-timesteps {STEPS} --seed {seed} "
+        f"--run-dir {cell(env_id, reward, seed)}"
     ).split()
 
 
@@ -59,35 +65,38 @@ def result(env_id: str, reward: str, seed: int) -> dict[str, Any]:
 def table() -> str:
     """The table in Markdown, of the cells that are there."""
     lines = [
-        "| task | seeds | random | on the score | on preferences | ratio of means | labels | held-out accuracy |",
+        "| task | seeds | random | score, scaled | score as it is | preferences | preferences / better score "
+        "| held-out accuracy |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    per_seed = ["| task | seed | on the score | on preferences |", "|---|---|---|---|"]
+    per_seed = ["| task | seed | score, scaled | score as it is | preferences |", "|---|---|---|---|---|"]
     versions = {}
     for env_id, seeds in CELLS.items():
         done = [s for s in seeds if all((cell(env_id, r, s) / "result.json").is_file() for r in REWARDS)]
         if not done:
             continue
-        score = [result(env_id, "score", s) for s in done]
-        preferred = [result(env_id, "preferences", s) for s in done]
-        versions = preferred[0]["versions"]
-        means = [mean(r["env_return"] for r in runs) for runs in (score, preferred)]
+        runs = {reward: [result(env_id, reward, s) for s in done] for reward in REWARDS}
+        means = {reward: mean(r["env_return"] for r in found) for reward, found in runs.items()}
+        versions = runs["preferences"][0]["versions"]
+        ratio = means["preferences"] / max(means["score"], means["score-as-it-is"])
+        accuracy = mean(r["reward_model"]["val_accuracy"] for r in runs["preferences"])
         lines.append(
-            f"| {env_id} | {len(done)} | {mean(r['random_return'] for r in score):.0f} "
-            f"| {means[0]:.0f} | {means[1]:.0f} | **{means[1] / means[0]:.2f}** | {preferred[0]['labels']} "
-            f"| {mean(r['reward_model']['val_accuracy'] for r in preferred):.2f} |"
+            f"| {env_id} | {len(done)} | {mean(r['random_return'] for r in runs['score']):.0f} "
+            f"| {means['score']:.0f} | {means['score-as-it-is']:.0f} | {means['preferences']:.0f} | **{ratio:.2f}** "
+            f"| {accuracy:.2f} |"
         )
-        for seed, a, b in zip(done, score, preferred, strict=True):
-            per_seed.append(f"| {env_id} | {seed} | {a['env_return']:.0f} | {b['env_return']:.0f} |")
-    example = " ".join(command("HalfCheetah-v5", "preferences", 0))
+        for i, seed in enumerate(done):
+            per_seed.append(
+                f"| {env_id} | {seed} | " + " | ".join(f"{runs[r][i]['env_return']:.0f}" for r in REWARDS) + " |"
+            )
     return "\n".join(
         [
-            "# Robots: 700 answers of the oracle against the score",
+            f"# Robots: {LABELS} answers of the oracle against the score",
             "",
-            f"Mean env return of 20 deterministic episodes after {STEPS:,} steps, no early end; the same PPO in "
-            "both columns. Printed by `make robots-table`; a cell is, for example,",
+            f"Mean env return of 20 deterministic episodes after {STEPS:,} steps, no early end; the same PPO everywhere.",
+            "Printed by `make robots-table`; a cell is, for example,",
             "",
-            f"    {example}",
+            f"    {' '.join(command('HalfCheetah-v5', 'preferences', 0))}",
             "",
             *lines,
             "",

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from prefrl import cli
 
 ROOT = Path(__file__).parent.parent
 
@@ -78,13 +79,15 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_clear_line_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+def test_bad_input_is_one_clear_line_and_nothing_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     args, words = BAD[name]
     run_dir = [] if "--run-dir" in args else ["--run-dir", "run"]
-    done = prefrl("train", *args, *run_dir, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", *args, *run_dir]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
     assert lines[0].startswith("prefrl: ")
     assert words in lines[0]
     assert list(tmp_path.iterdir()) == []
