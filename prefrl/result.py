@@ -16,7 +16,7 @@ from prefrl.loop import PreferenceLoop
 from prefrl.rundir import RunDir
 
 _PACKAGES = ("prefrl", "torch", "stable-baselines3", "gymnasium", "numpy", "mujoco", "ale-py")
-_PARTS = ("collect", "learn", "fit", "query", "score")
+_PARTS = ("collect", "learn", "fit", "query", "score", "save")
 
 
 def summarize(

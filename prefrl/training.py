@@ -176,7 +176,7 @@ class _Training:
 
         Saved before the first step, after every round that brought labels, and every `checkpoint_steps`.
         """
-        self.watch.switch(None)
+        self.watch.switch("save")
         due = self.agent.num_timesteps >= self.next_checkpoint_at
         if self.stopping or due or self._n_labels() != self.labels_saved:
             self._checkpoint()

@@ -93,7 +93,7 @@ def table() -> str:
         [
             f"# Robots: {LABELS} answers of the oracle against the score",
             "",
-            f"Mean env return of 20 deterministic episodes after {STEPS:,} steps, no early end; the same PPO everywhere.",
+            f"Mean env return of 20 deterministic episodes after {STEPS:,} steps, no early end; one PPO everywhere.",
             "Printed by `make robots-table`; a cell is, for example,",
             "",
             f"    {' '.join(command('HalfCheetah-v5', 'preferences', 0))}",

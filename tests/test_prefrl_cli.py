@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from prefrl import cli
 
 ROOT = Path(__file__).parent.parent

@@ -59,7 +59,7 @@ def test_the_folder_holds_what_was_promised(toy: prefrl.Result) -> None:
     assert set(result["seconds"]) >= {"total", "collect", "learn", "fit", "query"}
     assert set(result["reward_model"]) >= {"val_accuracy", "train_accuracy", "members"}
     assert (result["env_id"], result["reward"], result["labels"]) == ("prefrl/Dot-v0", "preferences", 40)
-    parts = [result["seconds"][k] for k in ("collect", "learn", "fit", "query", "score")]
+    parts = [result["seconds"][k] for k in ("collect", "learn", "fit", "query", "score", "save")]
     assert sum(parts) == pytest.approx(result["seconds"]["total"], abs=0.01)
     assert result["versions"]["torch"] == torch.__version__.split("+")[0] or "+" in result["versions"]["torch"]
 
