@@ -150,7 +150,11 @@ def test_drawing_a_state_shows_what_an_environment_there_shows() -> None:
         for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
             renderer.scene.flags[flag] = 0
         renderer.update_scene(bare.data, "track")
-        np.testing.assert_array_equal(drawn[-1], renderer.render())
+        there = renderer.render()
+        # Levels of grey may differ by one where the endless floor's squares meet; nothing else may.
+        difference = np.abs(drawn[-1].astype(int) - there.astype(int))
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < 0.001
     far = views[-1].copy()
     far[1] += 128.0  # a whole number of the floor's squares, 100 m past where its own edge is
     beyond = world.drawer.draw(np.zeros((1, 17)), far[None])[0]

@@ -46,7 +46,7 @@ def test_whole_numbers_may_stand_for_floats_and_nothing_else_is_bent() -> None:
 
 
 def test_unknown_keys_name_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"unknown key 'total_label' in t; did you mean total_labels\?"):
+    with pytest.raises(UserError, match=r"unknown key 'total_label' in t; did you mean total_labels"):
         configfile.overlay(Config(env_id="x"), {"total_label": 3}, "t")
 
 
