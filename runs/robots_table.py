@@ -2,9 +2,9 @@
 
     make robots-table          # python -m runs.robots_table; 33 runs of 300k steps, done ones are kept
 
-The score is a baseline twice: as it is, and scaled by a running standard deviation, as is the field's custom.
-Preferences are compared with whichever did better on the task. Every cell is one `prefrl train` in a folder of its own
-under runs/robots/. The table goes to runs/results/robots.md.
+The baseline is `--reward score` as it comes: the env reward scaled by a running standard deviation, as is the field's
+custom. Beside it stands the score without that scaling. Every cell is one `prefrl train` in a folder of its own under
+runs/robots/. The table goes to runs/results/robots.md.
 """
 
 from __future__ import annotations
@@ -62,33 +62,38 @@ def result(env_id: str, reward: str, seed: int) -> dict[str, Any]:
     return found
 
 
+def done(env_id: str, reward: str) -> list[int]:
+    """Seeds of the cells that are there."""
+    return [seed for seed in CELLS[env_id] if (cell(env_id, reward, seed) / "result.json").is_file()]
+
+
 def table() -> str:
     """The table in Markdown, of the cells that are there."""
     lines = [
-        "| task | seeds | random | score, scaled | score as it is | preferences | preferences / better score "
-        "| held-out accuracy |",
+        "| task | seeds | random | score | preferences | preferences / score | held-out accuracy "
+        "| score, not scaled (seeds) |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    per_seed = ["| task | seed | score, scaled | score as it is | preferences |", "|---|---|---|---|---|"]
-    versions = {}
-    for env_id, seeds in CELLS.items():
-        done = [s for s in seeds if all((cell(env_id, r, s) / "result.json").is_file() for r in REWARDS)]
-        if not done:
+    per_seed = ["| task | seed | score | preferences | score, not scaled |", "|---|---|---|---|---|"]
+    versions: dict[str, str] = {}
+    for env_id in CELLS:
+        seeds = [seed for seed in done(env_id, "score") if seed in done(env_id, "preferences")]
+        if not seeds:
             continue
-        runs = {reward: [result(env_id, reward, s) for s in done] for reward in REWARDS}
-        means = {reward: mean(r["env_return"] for r in found) for reward, found in runs.items()}
-        versions = runs["preferences"][0]["versions"]
-        ratio = means["preferences"] / max(means["score"], means["score-as-it-is"])
-        accuracy = mean(r["reward_model"]["val_accuracy"] for r in runs["preferences"])
+        score = [result(env_id, "score", seed) for seed in seeds]
+        preferred = [result(env_id, "preferences", seed) for seed in seeds]
+        plain = {seed: result(env_id, "score-as-it-is", seed)["env_return"] for seed in done(env_id, "score-as-it-is")}
+        versions = preferred[0]["versions"]
+        means = [mean(r["env_return"] for r in runs) for runs in (score, preferred)]
+        accuracy = mean(r["reward_model"]["val_accuracy"] for r in preferred)
         lines.append(
-            f"| {env_id} | {len(done)} | {mean(r['random_return'] for r in runs['score']):.0f} "
-            f"| {means['score']:.0f} | {means['score-as-it-is']:.0f} | {means['preferences']:.0f} | **{ratio:.2f}** "
-            f"| {accuracy:.2f} |"
+            f"| {env_id} | {len(seeds)} | {mean(r['random_return'] for r in score):.0f} | {means[0]:.0f} "
+            f"| {means[1]:.0f} | **{means[1] / means[0]:.2f}** | {accuracy:.2f} "
+            f"| {f'{mean(plain.values()):.0f} ({len(plain)})' if plain else ''} |"
         )
-        for i, seed in enumerate(done):
-            per_seed.append(
-                f"| {env_id} | {seed} | " + " | ".join(f"{runs[r][i]['env_return']:.0f}" for r in REWARDS) + " |"
-            )
+        for seed, a, b in zip(seeds, score, preferred, strict=True):
+            extra = f"{plain[seed]:.0f}" if seed in plain else ""
+            per_seed.append(f"| {env_id} | {seed} | {a['env_return']:.0f} | {b['env_return']:.0f} | {extra} |")
     return "\n".join(
         [
             f"# Robots: {LABELS} answers of the oracle against the score",
