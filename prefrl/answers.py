@@ -33,10 +33,6 @@ class Answers:
         self._obs.append(obs)
         self._actions.append(actions)
 
-    def knows(self, query_id: str) -> bool:
-        """Whether that query's clips are here."""
-        return query_id in self._rows
-
     def take_in(self, labels: list[StoredLabel]) -> bool:
         """Take in new rows of the store, oldest first; True when what there is to fit on has changed."""
         changed = False
