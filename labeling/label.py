@@ -149,6 +149,34 @@ class Counts:
     """The same by choice; every choice is there."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingQuery:
+    """A query that people have not answered as often as is wanted."""
+
+    query_id: str
+    """As in `Query`."""
+    n_wanted: int
+    """Labels of as many people that are wanted."""
+    n_given: int
+    """Labels that count so far."""
+    asked_at_step: int
+    """As in `Query`."""
+    is_held: bool
+    """Whether somebody was shown it within the last hour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invite:
+    """Somebody who may come to the page."""
+
+    name: str
+    """Under which they label."""
+    token_sha256: str
+    """Of the token in their link; the token itself is kept nowhere."""
+    is_operator: bool
+    """Whether they see the progress of all instead of labeling."""
+
+
 def check_text(name: str, text: object, max_chars: int) -> None:
     """Accepts short printable text, as anything else shows up badly in a page or a table.
 

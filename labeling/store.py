@@ -13,51 +13,27 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from labeling import schema
+from labeling import rows, schema
 from labeling.choice import Choice
 from labeling.label import (
     MAX_ID_CHARS,
+    MAX_NAME_CHARS,
     Counts,
+    Invite,
     Label,
     Query,
     StoredLabel,
     StoreError,
+    WaitingQuery,
     check_text,
     utc_ms_now,
 )
 
-__all__ = ["Counts", "Label", "Query", "Store", "StoreError", "StoredLabel"]
+__all__ = ["Counts", "Invite", "Label", "Query", "Store", "StoreError", "StoredLabel", "WaitingQuery"]
 
-_LABELS_AFTER = """SELECT seq, label_id, query_id, labeler, choice, swapped,
-  shown_at_utc_ms, answered_at_utc_ms, ms_on_screen, voids_seq
-FROM labels WHERE seq > ? ORDER BY seq"""
-_CURRENT_LABELS = _LABELS_AFTER.replace("FROM labels", "FROM current_labels")
-_INSERT_LABEL = """INSERT INTO labels (label_id, query_id, labeler, choice, swapped,
-  shown_at_utc_ms, answered_at_utc_ms, ms_on_screen, voids_seq)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_SAME_LABEL = """SELECT seq, query_id, labeler, choice, swapped, voids_seq
-FROM labels WHERE label_id = ?"""
-_INSERT_QUERY = """INSERT INTO queries
-  (query_id, asked_at_step, round, strategy, is_random, score, asked_at_utc_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?)"""
-_INSERT_CLIP = "INSERT INTO query_clips (query_id, position, clip_id) VALUES (?, ?, ?)"
-_ONE_QUERY = """SELECT queries.query_id, clip_0.clip_id, clip_1.clip_id,
-  asked_at_step, round, strategy, is_random, score, asked_at_utc_ms
-FROM queries
-JOIN query_clips AS clip_0 ON clip_0.query_id = queries.query_id AND clip_0.position = 0
-JOIN query_clips AS clip_1 ON clip_1.query_id = queries.query_id AND clip_1.position = 1
-WHERE queries.query_id = ?"""
-_OPEN_QUERIES = _ONE_QUERY.replace(
-    "WHERE queries.query_id = ?",
-    """WHERE NOT EXISTS (
-  SELECT 1 FROM current_labels AS given
-  WHERE given.query_id = queries.query_id AND (?1 IS NULL OR given.labeler = ?1))
-ORDER BY queries.seq""",
-)
-
-_LabelValues = tuple[str, str, str, str | None, int, int, int, int, int | None]
+MAX_REASON_CHARS = 500
 
 
 class Store:
@@ -98,18 +74,85 @@ class Store:
     ) -> None:
         self.close()
 
-    def add_queries(self, queries: Sequence[Query]) -> None:
+    def add_queries(self, queries: Sequence[Query], answers_wanted: int = 0) -> None:
         """Stores queries durably, all or none; their clips must be on the disk before.
 
         A query that is there already is left as it is, if it is the same but for the time asked.
+
+        Args:
+            queries: Queries.
+            answers_wanted: They wait for this many labels of as many people; 0: the asker answers them itself.
         """
-        with self._writing() as db:
+        with self.writing() as db:
             for query in queries:
-                stored = _find_query(db, query.query_id)
-                if stored is None:
-                    _insert_query(db, query)
-                elif replace(stored, asked_at_utc_ms=query.asked_at_utc_ms) != query:
-                    raise StoreError(f"query {query.query_id} is already stored and differs: {stored}")
+                if self._add_query(db, query) and answers_wanted:
+                    rows.insert_waiting(db, query.query_id, answers_wanted)
+
+    def add_imported(self, source: str, queries: Sequence[Query], labels: Sequence[Label]) -> int:
+        """Stores queries and labels of another run durably, all or none; returns how many labels are new."""
+        check_text("source", source, MAX_REASON_CHARS)
+        with self.writing() as db:
+            before = db.execute("SELECT count(*) FROM labels").fetchone()[0]
+            for query in queries:
+                if self._add_query(db, query):
+                    db.execute("INSERT INTO imports (query_id, source) VALUES (?, ?)", (query.query_id, source))
+            for label in labels:
+                rows.add_label_row(db, rows.label_values(label))
+            return int(db.execute("SELECT count(*) FROM labels").fetchone()[0] - before)
+
+    def withdraw(self, query_id: str, reason: str) -> None:
+        """Takes a query off the queue for good: nobody is asked about it any more; labels on it stay.
+
+        A query that was withdrawn before keeps its first reason.
+        """
+        reason = "".join(c if c.isprintable() else " " for c in reason)[:MAX_REASON_CHARS]
+        check_text("reason", reason, MAX_REASON_CHARS)
+        with self.writing() as db:
+            if rows.find_query(db, query_id) is None:
+                raise StoreError(f"there is no query {query_id!r:.200} in {self._path}")
+            values = (query_id, reason, utc_ms_now())
+            db.execute(
+                "INSERT INTO withdrawals (query_id, reason, withdrawn_at_utc_ms) "
+                "SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM withdrawals WHERE query_id = ?1)",
+                values,
+            )
+
+    def withdrawals(self) -> dict[str, str]:
+        """Why queries were withdrawn, by query id, in the order it was done."""
+        return self._pairs("SELECT query_id, reason FROM withdrawals ORDER BY rowid")
+
+    def repeats(self) -> dict[str, str]:
+        """Queries that were asked again of the same person, each with the query that it repeats."""
+        return self._pairs("SELECT query_id, of_query_id FROM repeats ORDER BY rowid")
+
+    def imports(self) -> dict[str, str]:
+        """Queries that came with labels of another run, each with that run's name."""
+        return self._pairs("SELECT query_id, source FROM imports ORDER BY rowid")
+
+    def waiting(self) -> list[WaitingQuery]:
+        """Queries that wait for people, the oldest first; repeats are not among them."""
+        with self.reading() as db:
+            return [rows.stored_waiting(row) for row in db.execute(rows.WAITING, (utc_ms_now(),))]
+
+    def queries(self) -> list[Query]:
+        """Every query, in the order asked."""
+        with self.reading() as db:
+            return [rows.stored_query(row) for row in db.execute(rows.ALL_QUERIES)]
+
+    def add_invite(self, name: str, token_sha256: str, *, is_operator: bool) -> None:
+        """Lets the bearer of that token label under that name, or, an operator, see the progress of all."""
+        check_text("name", name, MAX_NAME_CHARS)
+        with self.writing() as db:
+            db.execute(
+                "INSERT INTO invites (token_sha256, name, is_operator, invited_at_utc_ms) VALUES (?, ?, ?, ?)",
+                (token_sha256, name, int(is_operator), utc_ms_now()),
+            )
+
+    def invites(self) -> list[Invite]:
+        """Everyone invited, the earliest first; a name may have several tokens."""
+        with self.reading() as db:
+            found = db.execute("SELECT name, token_sha256, is_operator FROM invites ORDER BY rowid").fetchall()
+        return [Invite(name=name, token_sha256=sha, is_operator=bool(operator)) for name, sha, operator in found]
 
     def add_labels(self, labels: Sequence[Label]) -> list[int]:
         """Stores labels durably, all or none, and returns the `seq` of each.
@@ -117,8 +160,8 @@ class Store:
         Sending a label again returns the `seq` it has. Times do not count in what is the same, so
         that a teacher asked again after a crash may answer again.
         """
-        with self._writing() as db:
-            return [_add_label_row(db, _label_values(label)) for label in labels]
+        with self.writing() as db:
+            return [rows.add_label_row(db, rows.label_values(label)) for label in labels]
 
     def undo(
         self,
@@ -134,51 +177,62 @@ class Store:
         """
         check_text("new_label_id", new_label_id, MAX_ID_CHARS)
         now = utc_ms_now() if undone_at_utc_ms is None else undone_at_utc_ms
-        with self._writing() as db:
+        with self.writing() as db:
             found = db.execute("SELECT seq, query_id FROM labels WHERE label_id = ?", (label_id_to_void,)).fetchone()
             if found is None:
                 raise StoreError(f"there is no label {label_id_to_void!r:.200} to undo")
             seq, query_id = found
-            return _add_label_row(db, (new_label_id, query_id, labeler, None, 0, now, now, 0, seq))
+            return rows.add_label_row(db, (new_label_id, query_id, labeler, None, 0, now, now, 0, seq))
 
     def labels_after(self, seq: int) -> list[StoredLabel]:
         """All rows stored after that one, in order, undoing rows among them; 0 gives all.
 
         A reader that keeps the last `seq` it was given misses nothing and sees nothing twice.
         """
-        return self._labels(_LABELS_AFTER, seq)
+        return self._labels(rows.LABELS_AFTER, seq)
 
     def current_labels(self) -> list[StoredLabel]:
         """The labels that count, in the order stored: all but those undone."""
-        return self._labels(_CURRENT_LABELS, 0)
+        return self._labels(rows.CURRENT_LABELS, 0)
 
     def open_queries(self, labeler: str | None = None) -> list[Query]:
         """Queries nobody, or not that labeler, has a counting label for, in the order asked."""
-        with self._reading() as db:
-            return [_stored_query(row) for row in db.execute(_OPEN_QUERIES, (labeler,))]
+        with self.reading() as db:
+            return [rows.stored_query(row) for row in db.execute(rows.OPEN_QUERIES, (labeler,))]
 
     def query(self, query_id: str) -> Query:
         """The query of that id."""
-        with self._reading() as db:
-            query = _find_query(db, query_id)
+        with self.reading() as db:
+            query = rows.find_query(db, query_id)
         if query is None:
             raise StoreError(f"there is no query {query_id!r:.200} in {self._path}")
         return query
 
     def counts(self) -> Counts:
         """How many queries there are, and how many labels that count."""
-        with self._reading() as db:
+        with self.reading() as db:
             (n_queries,) = db.execute("SELECT count(*) FROM queries").fetchone()
             rows = db.execute("SELECT choice, count(*) FROM current_labels GROUP BY choice")
             n_by_choice = dict.fromkeys(Choice, 0) | {Choice(text): n for text, n in rows}
         n_labels = sum(n_by_choice.values())
         return Counts(n_queries=n_queries, n_labels=n_labels, n_by_choice=n_by_choice)
 
-    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written inside is made durable at once, when the block is left; each write may fail by itself."""
+        with self.writing():
+            yield
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has written: cheap to ask often."""
+        with schema.sqlite_errors(self._path):
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """One state of the store for all that the block reads."""
         return self._in_transaction("DEFERRED")
 
-    def _writing(self) -> AbstractContextManager[sqlite3.Connection]:
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """All that the block writes or nothing, durable when the block is left."""
         return self._in_transaction("IMMEDIATE")
 
@@ -189,87 +243,19 @@ class Store:
         with schema.sqlite_errors(self._path), schema.transaction(self._connection, kind):
             yield self._connection
 
+    def _add_query(self, db: sqlite3.Connection, query: Query) -> bool:
+        """Inserts the query unless it is there already; False then."""
+        stored = rows.find_query(db, query.query_id)
+        if stored is None:
+            rows.insert_query(db, query)
+        elif replace(stored, asked_at_utc_ms=query.asked_at_utc_ms) != query:
+            raise StoreError(f"query {query.query_id} is already stored and differs: {stored}")
+        return stored is None
+
+    def _pairs(self, sql: str) -> dict[str, str]:
+        with self.reading() as db:
+            return dict(db.execute(sql).fetchall())
+
     def _labels(self, sql: str, after_seq: int) -> list[StoredLabel]:
-        with self._reading() as db:
-            return [_stored_label(row) for row in db.execute(sql, (after_seq,))]
-
-
-def _find_query(db: sqlite3.Connection, query_id: str) -> Query | None:
-    row = db.execute(_ONE_QUERY, (query_id,)).fetchone()
-    return None if row is None else _stored_query(row)
-
-
-def _stored_query(row: tuple[Any, ...]) -> Query:
-    query_id, left_clip, right_clip, step, round_, strategy, is_random, score, asked_at = row
-    return Query(
-        query_id=query_id,
-        clip_ids=(left_clip, right_clip),
-        asked_at_step=step,
-        round=round_,
-        strategy=strategy,
-        is_random=bool(is_random),
-        score=score,
-        asked_at_utc_ms=asked_at,
-    )
-
-
-def _insert_query(db: sqlite3.Connection, query: Query) -> None:
-    values = (
-        query.query_id,
-        query.asked_at_step,
-        query.round,
-        query.strategy,
-        int(query.is_random),
-        query.score,
-        query.asked_at_utc_ms,
-    )
-    db.execute(_INSERT_QUERY, values)
-    clips = enumerate(query.clip_ids)
-    db.executemany(_INSERT_CLIP, [(query.query_id, position, clip) for position, clip in clips])
-
-
-def _stored_label(row: tuple[Any, ...]) -> StoredLabel:
-    seq, label_id, query_id, labeler, choice, swapped, shown_at, answered_at, ms, voids_seq = row
-    return StoredLabel(
-        seq=seq,
-        label_id=label_id,
-        query_id=query_id,
-        labeler=labeler,
-        choice=None if choice is None else Choice(choice),
-        swapped=bool(swapped),
-        shown_at_utc_ms=shown_at,
-        answered_at_utc_ms=answered_at,
-        ms_on_screen=ms,
-        voids_seq=voids_seq,
-    )
-
-
-def _label_values(label: Label) -> _LabelValues:
-    return (
-        label.label_id,
-        label.query_id,
-        label.labeler,
-        label.choice.value,
-        int(label.swapped),
-        label.shown_at_utc_ms,
-        label.answered_at_utc_ms,
-        label.ms_on_screen,
-        None,
-    )
-
-
-def _add_label_row(db: sqlite3.Connection, values: _LabelValues) -> int:
-    """Inserts the row unless it is there; the schema's triggers enforce all other rules."""
-    label_id, query_id, labeler, choice, swapped, _, _, _, voids_seq = values
-    stored = db.execute(_SAME_LABEL, (label_id,)).fetchone()
-    if stored is not None:
-        seq, *answer = stored
-        if answer != [query_id, labeler, choice, swapped, voids_seq]:
-            raise StoreError(f"label {label_id} is already stored with another answer: {answer}")
-        return int(seq)
-    try:
-        added = db.execute(_INSERT_LABEL, values).lastrowid
-    except sqlite3.IntegrityError as error:
-        raise StoreError(f"label {label_id} of {labeler} on query {query_id}: {error}") from error
-    assert added is not None
-    return added
+        with self.reading() as db:
+            return [rows.stored_label(row) for row in db.execute(sql, (after_seq,))]

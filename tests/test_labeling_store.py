@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from labeling import schema
 from labeling.choice import Choice
 from labeling.store import Label, Query, Store, StoreError
+from labeling.tables import MIGRATIONS
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SCHEMA_QUERY = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
@@ -399,7 +400,7 @@ OPENERS: list[Callable[[Path], Store]] = [Store, Store.open_read_only]
 @pytest.mark.parametrize(
     ("statements", "message"),
     [
-        (["PRAGMA user_version = 2"], "schema version 2, newer than the 1 known here; update"),
+        (["PRAGMA user_version = 3"], "schema version 3, newer than the 2 known here; update"),
         (["PRAGMA application_id = 7"], "not a label store"),
         (["PRAGMA application_id = 0"], "not a label store"),
         (["DROP TRIGGER labels_no_delete"], "changed by another program: labels_no_delete"),
@@ -598,7 +599,7 @@ def test_schema_version_1_is_never_edited(tmp_path: Path) -> None:
     """A change belongs into a new entry of MIGRATIONS, and into a new fixture."""
     fixture_store(tmp_path / "old.sqlite")
     old, new = raw(tmp_path / "old.sqlite"), raw(tmp_path / "new.sqlite")
-    for statement in schema.MIGRATIONS[0]:
+    for statement in MIGRATIONS[0]:
         new.execute(statement)
     assert sorted(old.execute(SCHEMA_QUERY)) == sorted(new.execute(SCHEMA_QUERY))
     old.close()
@@ -607,7 +608,7 @@ def test_schema_version_1_is_never_edited(tmp_path: Path) -> None:
 
 def test_a_migration_keeps_labels_and_makes_a_backup(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture_store(path)
-    step = ("ALTER TABLE labels ADD COLUMN confidence REAL", "CREATE TABLE leases (x INTEGER)")
+    step = ("ALTER TABLE labels ADD COLUMN confidence REAL", "CREATE TABLE extra (x INTEGER)")
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     with pytest.raises(StoreError, match="older schema; open it for writing"):
         Store.open_read_only(path)
@@ -625,7 +626,7 @@ def test_a_migration_keeps_labels_and_makes_a_backup(path: Path, monkeypatch: py
 def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture_store(path)
     before = path.read_bytes()
-    step = ("CREATE TABLE leases (x INTEGER)", "CREATE TABLE leases (x INTEGER)")
+    step = ("CREATE TABLE extra (x INTEGER)", "CREATE TABLE extra (x INTEGER)")
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
     with pytest.raises(StoreError, match="already exists"):
         Store(path)
