@@ -39,7 +39,7 @@ ALL_QUERIES = _ONE_QUERY.replace("WHERE queries.query_id = ?", "ORDER BY queries
 WAITING = """SELECT waiting.query_id, wanted, given, asked_at_step,
   EXISTS (SELECT 1 FROM leases WHERE leases.query_id = waiting.query_id AND leased_at_utc_ms > ?1 - 3600000)
 FROM waiting JOIN queries ON queries.query_id = waiting.query_id
-WHERE given < wanted AND is_withdrawn = 0 AND only_labeler IS NULL
+WHERE given < wanted AND is_withdrawn = 0 AND (?2 OR only_labeler IS NULL)
 ORDER BY waiting.rowid"""
 
 LabelValues = tuple[str, str, str, str | None, int, int, int, int, int | None]

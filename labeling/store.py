@@ -129,10 +129,11 @@ class Store:
         """Queries that came with labels of another run, each with that run's name."""
         return self._pairs("SELECT query_id, source FROM imports ORDER BY rowid")
 
-    def waiting(self) -> list[WaitingQuery]:
-        """Queries that wait for people, the oldest first; repeats are not among them."""
+    def waiting(self, *, with_repeats: bool = False) -> list[WaitingQuery]:
+        """Queries that wait for people, the oldest first; those that repeat another only if asked for."""
         with self.reading() as db:
-            return [rows.stored_waiting(row) for row in db.execute(rows.WAITING, (utc_ms_now(),))]
+            found = db.execute(rows.WAITING, (utc_ms_now(), with_repeats))
+            return [rows.stored_waiting(row) for row in found]
 
     def queries(self) -> list[Query]:
         """Every query, in the order asked."""

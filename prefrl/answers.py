@@ -26,18 +26,33 @@ class Answers:
         self._obs = _Grown()
         self._actions = _Grown()
         self._labels: dict[int, StoredLabel] = {}
+        self._imported: set[str] = set()
 
-    def add_query(self, query_id: str, obs: NDArray[Any], actions: NDArray[Any]) -> None:
-        """Keep the two clips of a query: obs (2, T, *O) or planes, actions (2, T, *A)."""
+    def knows(self, query_id: str) -> bool:
+        """Whether the clips of this query are here."""
+        return query_id in self._rows
+
+    def add_query(self, query_id: str, obs: NDArray[Any], actions: NDArray[Any], *, is_imported: bool = False) -> None:
+        """Keep the two clips of a query: obs (2, T, *O) or planes, actions (2, T, *A).
+
+        Labels on an imported query are learned from, and do not count among those that this run asked for.
+        """
         self._rows[query_id] = len(self._rows)
+        if is_imported:
+            self._imported.add(query_id)
         self._obs.append(obs)
         self._actions.append(actions)
 
     def take_in(self, labels: list[StoredLabel]) -> bool:
-        """Take in new rows of the store, oldest first; True when what there is to fit on has changed."""
+        """Take in new rows of the store, oldest first; True when what there is to fit on has changed.
+
+        Labels on queries that are not known here are passed over.
+        """
         changed = False
         for label in labels:
             self.cursor = max(self.cursor, label.seq)
+            if label.query_id not in self._rows:
+                continue
             if label.voids_seq is not None:
                 gone = self._labels.pop(label.voids_seq, None)
                 changed |= gone is not None and gone.choice is not Choice.SKIP
@@ -48,8 +63,15 @@ class Answers:
 
     @property
     def n_labels(self) -> int:
-        """Labels that stand, skips included."""
-        return len(self._labels)
+        """Labels that stand and that this run asked for, skips included."""
+        return len(self._labels) - self.n_imported
+
+    @property
+    def n_imported(self) -> int:
+        """Labels that stand and came from another run."""
+        if not self._imported:
+            return 0
+        return sum(label.query_id in self._imported for label in self._labels.values())
 
     def counts(self) -> dict[str, int]:
         """How often each choice was made, among the labels that stand."""

@@ -1,4 +1,4 @@
-"""Asking: cut candidates out of the pool, pick the pairs worth asking about, make them durable, have them answered.
+"""Asking: cut candidates out of the pool, pick the pairs worth asking about, make them durable, put them to a labeler.
 
 The store is all that the learner and the labeler share: a query is in the store before anybody can see it, and an
 answer counts once it comes back out of the store.
@@ -44,7 +44,7 @@ class Asker:
         model: The ensemble, for strategies that ask it.
         store: Where queries and labels go.
         files: Where clips go.
-        labeler: Who answers at once.
+        labeler: Who answers.
         rng: Of candidates and of choices among them.
     """
 
@@ -71,7 +71,7 @@ class Asker:
         """Queries ever put into the store, which number them."""
 
     def ask(self, n: int, pool: Pool, answers: Answers, *, agent_step: int, round_number: int, fitted: bool) -> None:
-        """Ask `n` queries about recent behaviour and have them answered; the answers are in the store then.
+        """Ask `n` queries about recent behaviour; those of labelers that answer at once are answered on return.
 
         Args:
             n: Queries to ask.
@@ -96,7 +96,8 @@ class Asker:
                     score=None if np.isnan(score) else float(score),
                 )
                 for a, is_random, score in zip(asked, chosen.is_random, chosen.score, strict=True)
-            ]
+            ],
+            self.labeler.answers_wanted,
         )
         for a in asked:
             answers.add_query(

@@ -146,6 +146,38 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
+class PeopleConfig:
+    """People who label, in a window or on a web page."""
+
+    task: Annotated[str, tyro.conf.arg(aliases=("--task",))] = ""
+    """What the agent should learn to do, in a sentence; everybody who labels sees it."""
+    answers_per_query: Annotated[int, tyro.conf.arg(aliases=("--answers-per-query",))] = 1
+    """Ask this many different people about every pair."""
+    queue_size: Annotated[int, tyro.conf.arg(aliases=("--queue-size",))] = 20
+    """Most answers that are waited for at a time; pairs are asked as the label schedule says, within this bound."""
+    stale_steps: int = 100_000
+    """A pair that nobody has answered is dropped for a fresher one once the agent has taken this many more steps."""
+    when_starved: Annotated[Literal["pause", "continue"], tyro.conf.arg(aliases=("--when-starved",))] = "pause"
+    """When answers lag behind the label schedule by more than the queue: pause and wait for people, or train on."""
+    fit_share: float = 0.05
+    """Most of the training's time that goes into fitting while people answer; a fit that would exceed it is put off."""
+    repeat_share: Annotated[float, tyro.conf.arg(aliases=("--repeat-share",))] = 0.05
+    """Share of the answers that are silently asked for a second time, to see whether people agree with themselves."""
+    lease_seconds: float = 120.0
+    """How long a pair shown to one person is kept from the others."""
+    name: Annotated[str, tyro.conf.arg(aliases=("--name",))] = ""
+    """Name that labels given in the window get, or the first link to the page; default: the login name."""
+    invite: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--invite",))] = ()
+    """Names of people who get a link of their own to the page."""
+    host: Annotated[str, tyro.conf.arg(aliases=("--host",))] = "127.0.0.1"
+    """Network interface of the page; 127.0.0.1 is this machine alone, 0.0.0.0 all of its network."""
+    port: Annotated[int, tyro.conf.arg(aliases=("--port",))] = 8765
+    """Port of the page."""
+    allowed_hosts: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--allowed-host",))] = ()
+    """Names by which browsers may reach the page, where that is not the host itself."""
+
+
+@dataclass(frozen=True)
 class EvalConfig:
     """How the policy is measured on the env reward, which it never learns from."""
 
@@ -164,11 +196,14 @@ class Config:
     env_id: Annotated[str, tyro.conf.arg(aliases=("--env",))]
     """What to train on: a Gymnasium id (HalfCheetah-v5, ALE/Pong-v5, my_game:MyGame-v0) or prefrl/Dot-v0."""
     labeler: str = "oracle"
-    """Who answers: a synthetic teacher (oracle)."""
+    """Who answers: people in a window on this machine (window), people on a web page (web), or a synthetic teacher
+    (oracle)."""
     total_labels: int = 700
     """Answers to ask for in all."""
     total_timesteps: Annotated[int, tyro.conf.arg(aliases=("--n-timesteps", "-n"))] = 300_000
     """Agent steps to train for, all copies of the environment together."""
+    labels_from: str = ""
+    """Begin with the labels of another run (its folder), or of an export; they come beside the answers asked for."""
     seed: int = 0
     """The same seed gives the same bits on a CPU."""
     run_dir: Annotated[str, tyro.conf.arg(aliases=("-f",))] = ""
@@ -188,4 +223,5 @@ class Config:
     queries: QueryConfig = field(default_factory=QueryConfig)
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    people: PeopleConfig = field(default_factory=PeopleConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from stable_baselines3 import PPO
 
-from prefrl import build
+from prefrl import build, checks, worlds
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.evaluate import evaluate, policy_act, random_act
@@ -29,10 +29,10 @@ def evaluate_run(
     seed = build.Seeds.of(config.seed).evaluation
     chance = None
     if with_random:
-        world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
+        world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
         chance = evaluate(world.venv, random_act(world.venv, seed), n, config.eval.max_steps).mean
         world.venv.close()
-    world = build.make_world(config, n_envs=n_envs, seed=seed, views=False)
+    world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
     agent = load_policy(run, config, world)
     torch.manual_seed(seed)
     result = evaluate(world.venv, policy_act(agent, config.eval.deterministic), n, config.eval.max_steps)
@@ -52,7 +52,7 @@ def load_policy(run: RunDir, config: Config, world: World) -> PPO:
         )
     venv = world.venv
     # A policy trained on a GPU is read where there is none, too.
-    device = "cpu" if config.device == "cpu" else build.resolve_device("auto")
+    device = "cpu" if config.device == "cpu" else checks.resolve_device("auto")
     agent = plain_ppo(venv.observation_space, venv.action_space, config.ppo, config.world.n_envs, device)
     try:
         agent.set_parameters(str(run.policy), device=device)

@@ -1,6 +1,9 @@
-"""Families of worlds, told from their ids alone; each has a preset of settings that are known to learn there."""
+"""Families of worlds, told from their ids alone, and of labelers; each has a preset of settings known to work there."""
 
 from __future__ import annotations
+
+PEOPLE = ("window", "web")
+"""Labelers that are people; each names the way they are asked."""
 
 
 def family(env_id: str) -> str:

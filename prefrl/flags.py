@@ -1,4 +1,4 @@
-"""The flags of `prefrl train`: defaults, then the preset, then the user's TOML file, then what is typed."""
+"""The flags of `prefrl train`: defaults, the presets of world and labeler, the user's TOML file, then what is typed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tyro
 from prefrl import configfile
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.families import preset_for
+from prefrl.families import PEOPLE, preset_for
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class TrainArgs:
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     preset: str = "auto"
-    """Settings to begin from: auto (by the kind of environment), none, or a name; see prefrl/presets."""
+    """Settings to begin from: auto (by the kind of environment and of labeler), none, or a name; see prefrl/presets."""
     config_file: Annotated[str, tyro.conf.arg(aliases=("--config", "--conf-file"))] = ""
     """A TOML file laid over the preset; flags are laid over it."""
     resume: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -54,6 +54,8 @@ def default_config(env_id: str, **changes: object) -> Config:
     """
     device = str(changes.get("device", "auto"))
     config = configfile.overlay(Config(env_id=env_id), configfile.read_preset(preset_for(env_id, device)), "preset")
+    if changes.get("labeler") in PEOPLE:
+        config = configfile.overlay(config, configfile.read_preset("people"), "preset people")
     return configfile.overlay(config, changes, "default_config")
 
 
@@ -64,6 +66,7 @@ def _read_early(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--preset", default="auto")
     parser.add_argument("--config-file", "--config", "--conf-file", "--config_file", dest="config", default="")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--labeler", default="")
     parser.add_argument("--run-dir", "--run_dir", "-f", default="")
     parser.add_argument("--resume", action="store_true")
     try:
@@ -81,6 +84,8 @@ def _begun(early: argparse.Namespace) -> Config:
         preset = preset_for(env_id, early.device) if isinstance(env_id, str) and env_id else "none"
     if preset != "none":
         base = configfile.overlay(base, configfile.read_preset(preset), f"preset {preset}")
+    if preset != "none" and (early.labeler or settings.get("labeler")) in PEOPLE:
+        base = configfile.overlay(base, configfile.read_preset("people"), "preset people")
     return configfile.overlay(base, settings, early.config)
 
 

@@ -1,4 +1,4 @@
-"""Labelers that answer at once, in the trainer's own process: synthetic teachers and functions of the user's.
+"""Labelers: synthetic teachers and functions of the user's, which answer at once, and people, who answer when they do.
 
 People answer through the store, in processes of their own; nothing here waits for anybody.
 """
@@ -44,6 +44,8 @@ class Labeler(Protocol):
     """What stands in the store as the labeler of each answer."""
     needs_views: bool
     """Whether clips must carry what draws them."""
+    answers_wanted: int
+    """Labels that each query waits for in the store; 0 where `answer` gives them."""
 
     def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
         """Answers as they come, each batch made durable before the next; env_rewards (B, 2, T) are for teachers."""
@@ -54,6 +56,7 @@ class TeacherLabeler:
     """A synthetic teacher: reads the env reward, and nothing of the clips."""
 
     needs_views = False
+    answers_wanted = 0
 
     def __init__(self, name: str, teacher: Teacher, rng: np.random.Generator) -> None:
         self.name = name
@@ -71,10 +74,25 @@ def function_name(function: LabelFunction) -> str:
     return f"function:{getattr(function, '__name__', type(function).__name__)}"
 
 
+class PeopleLabeler:
+    """People: their queries wait in the store, and their answers come out of it."""
+
+    needs_views = True
+
+    def __init__(self, name: str, answers_wanted: int) -> None:
+        self.name = name
+        self.answers_wanted = answers_wanted
+
+    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
+        """No answer yet."""
+        return iter(())
+
+
 class FunctionLabeler:
     """A function of the user's: reads the clips, and never the env reward."""
 
     needs_views = True
+    answers_wanted = 0
 
     def __init__(self, function: LabelFunction, name: str = "") -> None:
         self.name = name or function_name(function)

@@ -24,8 +24,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from prefrl.config import PPOConfig
 
-ScoreRollout = Callable[[int], NDArray[np.float32]]
-"""Gives the learned reward (n_steps, n_envs) of the newest n_steps of every environment."""
+ScoreRollout = Callable[[int], NDArray[np.float32] | None]
+"""Gives the learned reward (n_steps, n_envs) of the newest n_steps of every environment; None while there is none."""
 
 
 class LearnedRewardBuffer(RolloutBuffer):
@@ -36,8 +36,17 @@ class LearnedRewardBuffer(RolloutBuffer):
         self.score_rollout = score_rollout
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[Any]) -> None:
-        """Score the rollout in one go, then compute returns as ever."""
-        self.rewards += self.score_rollout(self.buffer_size)
+        """Score the rollout in one go, then compute returns as ever.
+
+        Without a reward the advantages are exactly 0: PPO, which scales advantages to a deviation of 1, would else make
+        a gradient of the noise in its own values.
+        """
+        rewards = self.score_rollout(self.buffer_size)
+        if rewards is None:
+            self.advantages[:] = 0.0
+            self.returns[:] = self.values
+            return
+        self.rewards += rewards
         super().compute_returns_and_advantage(last_values, dones)
 
 

@@ -19,6 +19,8 @@ from prefrl.asking import Asker
 from prefrl.episodes import EpisodeReturns
 from prefrl.errors import UserError
 from prefrl.fit import FitReport, Fitter
+from prefrl.queue import PeopleQueue
+from prefrl.recall import recall
 from prefrl.recorder import Guard, Recorder
 from prefrl.schedules import Schedule, labels_due
 from prefrl.scoring import score_rollout
@@ -63,6 +65,8 @@ class PreferenceLoop:
         fitter: Fitter,
         budget: LabelBudget,
         watch: Stopwatch,
+        queue: PeopleQueue | None = None,
+        fit_share: float = 1.0,
     ) -> None:
         self.recorder = recorder
         self.guard = guard
@@ -71,6 +75,10 @@ class PreferenceLoop:
         self.fitter = fitter
         self.budget = budget
         self.watch = watch
+        self.queue = queue
+        """None where a labeler answers at once."""
+        self.fit_share = fit_share
+        """Most of the training's time that goes into fitting."""
         self.episodes = EpisodeReturns(recorder.num_envs)
         self.n_rounds = 0
         self.next_round_at = 0
@@ -81,16 +89,47 @@ class PreferenceLoop:
         """Mean standard deviation of the members' rewards on the last rollout."""
         self.agent: PPO
 
-    def after_rollout(self, n_steps: int) -> NDArray[np.float32]:
-        """PPO has collected `n_steps` of every environment; give it their learned reward, (n_steps, N)."""
+    def after_rollout(self, n_steps: int) -> NDArray[np.float32] | None:
+        """PPO has collected `n_steps` of every environment; give it their learned reward, (n_steps, N).
+
+        None while nobody has taught anything: nothing is better than anything else, and there is nothing to learn.
+        """
         # Collect: the recorder has written the rollout into the pool.
         steps = self.agent.num_timesteps
-        if steps >= self.next_round_at and self._can_ask(steps):
+        if (self.queue is not None or steps >= self.next_round_at) and self._can_ask(steps):
             self.next_round_at = steps + self.budget.round_steps
             self._ask(steps)
+            self.take_in()
             self._fit()
             self.n_rounds += 1
         return self._reward(n_steps)
+
+    def is_starved(self) -> bool:
+        """Whether the agent should wait for people: it is further ahead of their answers than it may be."""
+        if self.queue is None or not self.n_rounds:
+            return False
+        return self.queue.is_starved(self._owed(self.agent.num_timesteps), is_untaught=self.fitter.n_fits == 0)
+
+    def serve_people(self) -> None:
+        """What a round does for people, without the agent moving on: take their answers in, keep the queue filled."""
+        self.take_in()
+        self._ask(self.agent.num_timesteps)
+
+    def take_in(self) -> None:
+        """Take in the labels that the store has and this process has not seen."""
+        new_labels = self.asker.store.labels_after(self.answers.cursor)
+        unknown = [x.query_id for x in new_labels if not self.answers.knows(x.query_id)]
+        if unknown:
+            recall(unknown, self.asker.store, self.asker.files, self.answers)
+        self.must_fit |= self.answers.take_in(new_labels)
+
+    def _owed(self, steps: int) -> int:
+        """Answers of people that are due and have not come."""
+        return self._due(steps) - self.answers.n_labels
+
+    def _due(self, steps: int) -> int:
+        # The first rollout is the untrained policy's: only the first batch is due, however long the rollout was.
+        return self.budget.due(steps) if self.n_rounds else self.budget.initial_labels
 
     def _can_ask(self, steps: int) -> bool:
         """Whether a clip can be cut; while episodes are too short for one, the round waits for the next rollout."""
@@ -106,9 +145,7 @@ class PreferenceLoop:
 
     def _ask(self, steps: int) -> None:
         self.watch.switch("query")
-        # The first rollout is the untrained policy's: only the first batch is due, however long the rollout was.
-        due = self.budget.due(steps) if self.n_rounds else self.budget.initial_labels
-        n = due - self.asker.n_asked
+        n = self._due(steps) - self.asker.n_asked if self.queue is None else self.queue.room(self._owed(steps), steps)
         if n > 0:
             self.asker.ask(
                 n,
@@ -121,10 +158,8 @@ class PreferenceLoop:
 
     def _fit(self) -> None:
         self.watch.switch("fit")
-        new_labels = self.asker.store.labels_after(self.answers.cursor)
-        self.must_fit |= self.answers.take_in(new_labels)
         answered = self.answers.answered(self.fitter.config.last_labels)
-        if not self.must_fit or answered is None:
+        if not self.must_fit or answered is None or not self._may_fit():
             return
         self.must_fit = False
         if (answered.prob_left == 0.5).all():  # a reward fitted to ties alone would be noise, scaled up
@@ -136,11 +171,18 @@ class PreferenceLoop:
             return
         self.last_fit = self.fitter.fit(answered)
 
-    def _reward(self, n_steps: int) -> NDArray[np.float32]:
+    def _may_fit(self) -> bool:
+        """Whether fits have not yet taken more than their share; answers that come fast are learned from in turns."""
+        if self.queue is None or self.fitter.n_fits == 0:
+            return True
+        return self.watch.seconds.get("fit", 0.0) <= self.fit_share * self.watch.total()
+
+    def _reward(self, n_steps: int) -> NDArray[np.float32] | None:
         self.watch.switch("score")
-        if self.fitter.n_fits:
-            rewards, self.disagreement = score_rollout(self.fitter.model, self.recorder.pool, n_steps)
-        else:  # nobody has answered yet: nothing is better than anything else
-            rewards = np.zeros((n_steps, self.recorder.num_envs), np.float32)
+        if not self.fitter.n_fits:
+            nothing = np.zeros((n_steps, self.recorder.num_envs), np.float32)
+            self.episodes.add_rollout(nothing, self.guard.take_ends())
+            return None
+        rewards, self.disagreement = score_rollout(self.fitter.model, self.recorder.pool, n_steps)
         self.episodes.add_rollout(rewards, self.guard.take_ends())
         return rewards

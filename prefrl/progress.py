@@ -67,6 +67,10 @@ class ProgressView:
         if self._bar is not None:
             self._bar.stop()
 
+    def say(self, line: str) -> None:
+        """A line of its own, above the bar where there is one; said even where progress is not shown."""
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
     def update(self, status: Status) -> None:
         """Show where the run is now."""
         if not self._shown:

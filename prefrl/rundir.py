@@ -44,6 +44,16 @@ class RunDir:
         return self.path / "clips"
 
     @property
+    def drawn(self) -> Path:
+        """Pictures of the clips that people are shown; may be deleted, they are drawn again."""
+        return self.path / "drawn"
+
+    @property
+    def status(self) -> Path:
+        """How the agent is doing, for those who label."""
+        return self.path / "agent.json"
+
+    @property
     def policy(self) -> Path:
         """The policy, a plain Stable-Baselines3 zip."""
         return self.path / "policy.zip"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecNormalize
@@ -18,8 +17,8 @@ from torch import Tensor
 from labeling.clip import ClipFiles
 from prefrl.checkpoint import Checkpoint, pack_optimizer, prefixed, unpack_optimizer, unprefixed
 from prefrl.fit import FitReport
-from prefrl.labelers import Asked
 from prefrl.loop import PreferenceLoop
+from prefrl.recall import recall
 from prefrl.stopwatch import Stopwatch
 
 
@@ -90,12 +89,8 @@ def read_back_answers(loop: PreferenceLoop, files: ClipFiles, label_cursor: int)
     asker, store = loop.asker, loop.asker.store
     unanswered = [query.query_id for query in store.open_queries()]
     answered = [label.query_id for label in store.labels_after(0)]
-    again: list[Asked] = []
-    for query_id in dict.fromkeys(answered + unanswered):
-        left, right = (files.read(clip_id) for clip_id in store.query(query_id).clip_ids)
-        loop.answers.add_query(query_id, np.stack([left.obs, right.obs]), np.stack([left.actions, right.actions]))
-        if query_id in unanswered:
-            again.append(Asked(query_id, left, right))
+    read = recall(answered + unanswered, store, files, loop.answers)
+    again = [asked for asked in read if asked.query_id in set(unanswered)]
     asker.n_queries = store.counts().n_queries
     # A teacher's env rewards are gone with the old process: what it had not answered is asked about anew.
     asker.n_asked = asker.n_queries - (0 if asker.labeler.needs_views else len(again))

@@ -21,15 +21,17 @@ from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputF
 
 from labeling.clip import ClipFiles
 from labeling.store import Store
-from prefrl import build, configfile
+from prefrl import build, checks, configfile, worlds
 from prefrl.checkpoint import load_newest, save_checkpoint
 from prefrl.config import Config
 from prefrl.errors import UserError
+from prefrl.families import PEOPLE
 from prefrl.gallery import write_gallery
 from prefrl.labelers import LabelFunction, function_name
 from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
 from prefrl.metrics import MetricsCsv
+from prefrl.people import People
 from prefrl.progress import ProgressView, Status
 from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
@@ -75,7 +77,8 @@ def default_run_dir(config: Config) -> str:
 
 
 _MAY_CHANGE = {"run_dir", "total_timesteps", "total_labels", "device", "torch_threads", "checkpoint_steps", "progress"}
-_MAY_CHANGE |= {"eval"}
+_MAY_CHANGE |= {"eval", "people"}
+_SAVE_SECONDS = 30.0
 
 
 def check_resumable(old: Config, new: Config) -> None:
@@ -86,6 +89,8 @@ def check_resumable(old: Config, new: Config) -> None:
     """
     for f in fields(old):
         before, now = getattr(old, f.name), getattr(new, f.name)
+        if f.name == "labeler" and {before, now} <= set(PEOPLE):
+            continue
         if f.name not in _MAY_CHANGE and before != now:
             inner = (
                 [g.name for g in fields(before) if getattr(before, g.name) != getattr(now, g.name)]
@@ -104,7 +109,7 @@ class _Training:
     def __init__(self, config: Config, labeler: LabelFunction | None, resume: bool, stack: ExitStack) -> None:
         if labeler is not None:  # so that nobody else goes on answering when the run is resumed
             config = replace(config, labeler=function_name(labeler))
-        build.check_names(config, own_labeler=labeler is not None)
+        checks.check_names(config, own_labeler=labeler is not None)
         if not config.run_dir:
             config = replace(config, run_dir=default_run_dir(config))
         torch.set_num_threads(config.torch_threads)
@@ -116,9 +121,9 @@ class _Training:
         self.views = self.with_labels and build.wants_views(config, answering)
         if resume:
             check_resumable(configfile.load(self.run.must_exist().config), config)
-        self.world = build.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
+        self.world = worlds.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
         stack.callback(self.world.venv.close)
-        clip_steps = build.clip_steps(config, self.world)
+        clip_steps = worlds.clip_steps(config, self.world)
         if self.with_labels:
             build.check_memory(config, self.world, clip_steps)
         if not resume:
@@ -133,9 +138,11 @@ class _Training:
             self.agent = self.loop.agent
         else:
             self.agent = build.build_agent(config, self.world, self.seeds)
+        self.people: People | None = None
         self.stopping = False
         self.next_checkpoint_at = 0
         self.labels_saved = 0
+        self.saved_at = 0.0
         if resume:
             self._resume()
         self.start_steps = self.agent.num_timesteps
@@ -143,7 +150,7 @@ class _Training:
     def run_to_end(self) -> Result:
         """Train, then write everything that a finished run holds."""
         with ProgressView(self.config.total_timesteps, self.config.progress, self.start_steps) as self.progress:
-            self._learn()
+            self._learn_with_people()
         self._checkpoint()
         export_policy(self.agent, self.config.ppo, self.run.policy)
         if self.loop is not None:
@@ -161,6 +168,20 @@ class _Training:
         write_json(self.run.result, summary)
         return Result(self.run, summary)
 
+    def _learn_with_people(self) -> None:
+        if self.loop is None or self.loop.queue is None:
+            self._learn()
+            return
+        self.people = People(self.config, self.run, self.loop, self.progress.say)
+        self.people.tell("training")
+        self.people.open()
+        state = "stopped"
+        try:
+            self._learn()
+            state = "ended"
+        finally:
+            self.people.close(state)
+
     def _learn(self) -> None:
         remaining = self.config.total_timesteps - self.agent.num_timesteps
         if remaining <= 0:
@@ -176,13 +197,22 @@ class _Training:
 
         Saved before the first step, after every round that brought labels, and every `checkpoint_steps`.
         """
+        if self.people is not None:
+            self.people.wait(lambda: self.stopping)
+            self.people.tell("training")
+            self.people.remind()
         self.watch.switch("save")
         due = self.agent.num_timesteps >= self.next_checkpoint_at
-        if self.stopping or due or self._n_labels() != self.labels_saved:
+        if self.stopping or due or self._is_worth_saving():
             self._checkpoint()
         if self.stopping:
             raise Interrupted(str(self.run.path))
         self.watch.switch("collect")
+
+    def _is_worth_saving(self) -> bool:
+        """Whether answers have come since the last checkpoint; people's, which trickle in, are saved now and then."""
+        n_new = self._n_labels() - self.labels_saved
+        return n_new != 0 if self.people is None else time.monotonic() - self.saved_at > _SAVE_SECONDS
 
     def _after_rollout(self) -> None:
         """The rollout has its rewards; PPO is about to learn from it."""
@@ -242,6 +272,7 @@ class _Training:
         save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop, self.watch))
         self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
         self.labels_saved = self._n_labels()
+        self.saved_at = time.monotonic()
 
     def _n_labels(self) -> int:
         return self.loop.answers.n_labels if self.loop is not None else 0

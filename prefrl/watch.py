@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from prefrl import build, configfile
+from prefrl import build, configfile, worlds
 from prefrl.errors import UserError
 from prefrl.evaluate_run import load_policy
 from prefrl.rundir import RunDir
@@ -29,7 +29,7 @@ def watch_run(run: RunDir, out: Path, seconds: float) -> float:
     if seconds <= 0:
         raise UserError(f"expected --seconds to be above 0, got {seconds:g}")
     config = configfile.load(run.config)
-    world = build.make_world(config, n_envs=1, seed=build.Seeds.of(config.seed).evaluation, views=True)
+    world = worlds.make_world(config, n_envs=1, seed=build.Seeds.of(config.seed).evaluation, views=True)
     if world.drawer is None:
         raise UserError(f"expected an environment that can be drawn, got {config.env_id}")
     agent = load_policy(run, config, world)

@@ -609,7 +609,7 @@ def test_schema_version_1_is_never_edited(tmp_path: Path) -> None:
 def test_a_migration_keeps_labels_and_makes_a_backup(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture_store(path)
     step = ("ALTER TABLE labels ADD COLUMN confidence REAL", "CREATE TABLE extra (x INTEGER)")
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, step))
     with pytest.raises(StoreError, match="older schema; open it for writing"):
         Store.open_read_only(path)
     with Store(path) as store:
@@ -627,7 +627,7 @@ def test_a_migration_that_fails_changes_nothing(path: Path, monkeypatch: pytest.
     fixture_store(path)
     before = path.read_bytes()
     step = ("CREATE TABLE extra (x INTEGER)", "CREATE TABLE extra (x INTEGER)")
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, step))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, step))
     with pytest.raises(StoreError, match="already exists"):
         Store(path)
     assert path.read_bytes() == before

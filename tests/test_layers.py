@@ -10,13 +10,13 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"cli"},
     {"flags"},
-    {"report_run", "watch", "training"},
-    {"result", "state", "gallery"},
+    {"report_run", "watch", "training", "drawing", "label_run", "serve_run"},
+    {"result", "state", "gallery", "people"},
     {"evaluate_run"},
     {"build"},
-    {"loop"},
-    {"asking", "episodes", "scoring", "custom"},
-    {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"},
+    {"loop", "worlds", "checks"},
+    {"asking", "episodes", "scoring", "custom", "queue", "recall"},
+    {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env", "drawing_process"},
     {"fit", "labelers"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"},
     {"networks", "config", "errors"},
@@ -63,7 +63,7 @@ def test_only_the_composition_root_knows_envs_and_it_imports_none_at_its_top() -
     for path in modules("prefrl"):
         assert not {n for n in imports(path) if n.split(".")[0] == "envs"}, path
         text = path.read_text(encoding="utf-8")
-        assert ('import_module("envs")' in text) == (path.name == "build.py"), path
+        assert ('import_module("envs")' in text) == (path.name == "worlds.py"), path
 
 
 def test_layers_import_only_downwards() -> None:

@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 
 import prefrl
 from labeling.store import Store
-from prefrl import build, configfile, learn, training
+from prefrl import configfile, learn, training, worlds
 from prefrl.checkpoint import load_newest
 from prefrl.evaluate_run import evaluate_run
 from prefrl.learn import obs_normalizer
@@ -332,7 +332,7 @@ def test_score_runs_have_no_part_of_preference_learning_in_them(tmp_path: Path) 
 def test_the_learned_reward_and_the_time_limit_value_meet_in_the_rollout(tmp_path: Path) -> None:
     """At a time limit PPO puts gamma V(terminal) into the buffer; the learned reward is added to it, no more."""
     config = toy_config(tmp_path / "run")
-    world = build.make_world(config, n_envs=2, seed=0, views=False)
+    world = worlds.make_world(config, n_envs=2, seed=0, views=False)
     from prefrl.learn import RolloutHooks, make_ppo
     from prefrl.recorder import Guard, Recorder
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from labeling.clip import Clip, ClipFiles
-from prefrl import build, flags
+from prefrl import flags, worlds
 from prefrl.asking import ClipFacts, cut_clips
 from prefrl.pool import Cuts
 from prefrl.recorder import Guard, Recorder
@@ -21,7 +21,7 @@ T = 15
 def record(env_id: str, n_steps: int, **changes: Any) -> tuple[World, Recorder, list[NDArray[Any]]]:
     """Act at random for a while; returns every observation the learner was given, too."""
     config = flags.default_config(env_id, **changes)
-    world = build.make_world(config, n_envs=2, seed=7, views=True)
+    world = worlds.make_world(config, n_envs=2, seed=7, views=True)
     recorder = Recorder(world, Guard(world.venv), 64)
     recorder.action_space.seed(0)
     seen = [np.asarray(recorder.reset())]

@@ -1,0 +1,114 @@
+"""Settings that name a function or have a range, checked before anything is written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from labeling.teachers import TEACHERS
+from prefrl.config import Config
+from prefrl.configfile import nearest
+from prefrl.errors import UserError
+from prefrl.families import PEOPLE
+from prefrl.queries import STRATEGIES
+from prefrl.schedules import SCHEDULES
+
+
+def check_names(config: Config, *, own_labeler: bool) -> None:
+    """Every setting that names a function or has a range, before anything is written.
+
+    Raises:
+        UserError: The first that is wrong.
+    """
+    resolve_device(config.device)
+    for flag, name, known in (
+        ("--labeler", config.labeler, [config.labeler] if own_labeler else [*PEOPLE, *TEACHERS]),
+        ("--queries.strategy", config.queries.strategy, list(STRATEGIES)),
+        ("--queries.schedule", config.queries.schedule, list(SCHEDULES)),
+    ):
+        if name not in known:
+            raise UserError(f"expected {flag} to be one of {', '.join(known)}, got {name!r}{nearest(name, known)}")
+    for path, (low, high) in _RANGES.items():
+        value: Any = config
+        for part in path.split("."):
+            value = getattr(value, part)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not low <= number <= high:
+                flag = "--" + path.replace("_", "-")
+                bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+                raise UserError(f"expected {flag} to be {bound}, got {number:g}")
+    if config.ppo.n_steps * config.world.n_envs < 2:
+        raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
+
+
+_ABOVE_0 = (1e-12, math.inf)
+_FROM_1 = (1, math.inf)
+_SHARE = (0, 1)
+_RANGES: dict[str, tuple[float, float]] = {
+    "total_labels": _FROM_1,
+    "total_timesteps": _FROM_1,
+    "seed": (0, 2**32 - 1),
+    "torch_threads": _FROM_1,
+    "checkpoint_steps": _FROM_1,
+    "world.n_envs": _FROM_1,
+    "world.horizon": _FROM_1,
+    "world.frame_size": (36, 210),
+    "clips.memory_mib": _FROM_1,
+    "queries.candidate_factor": _FROM_1,
+    "queries.random_share": _SHARE,
+    "queries.recent_steps": _FROM_1,
+    "queries.hyperbolic_steps": _FROM_1,
+    "queries.initial_share": _SHARE,
+    "queries.label_window": _SHARE,
+    "queries.round_steps": _FROM_1,
+    "reward_model.members": _FROM_1,
+    "reward_model.hidden": _FROM_1,
+    "reward_model.dropout": (0, 0.99),
+    "reward_model.pool_pixels": (1, 8),
+    "reward_model.error_rate": (0, 0.99),
+    "reward_model.learning_rate": _ABOVE_0,
+    "reward_model.batch_size": _FROM_1,
+    "reward_model.initial_epochs": _FROM_1,
+    "reward_model.epochs": _FROM_1,
+    "reward_model.max_batches": (0, math.inf),
+    "reward_model.patience": _FROM_1,
+    "reward_model.l2": (0, math.inf),
+    "reward_model.l2_rate": (0, 1),
+    "reward_model.last_labels": (0, math.inf),
+    "reward_model.reward_std": _ABOVE_0,
+    "ppo.n_steps": _FROM_1,
+    "ppo.batch_size": (2, math.inf),
+    "ppo.n_epochs": _FROM_1,
+    "ppo.learning_rate": _ABOVE_0,
+    "ppo.gamma": _SHARE,
+    "ppo.gae_lambda": _SHARE,
+    "ppo.clip_range": _ABOVE_0,
+    "ppo.max_grad_norm": _ABOVE_0,
+    "people.answers_per_query": _FROM_1,
+    "people.queue_size": _FROM_1,
+    "people.stale_steps": _FROM_1,
+    "people.fit_share": (0.001, 1),
+    "people.repeat_share": (0, 0.5),
+    "people.lease_seconds": (1, 3600),
+    "people.port": (0, 65_535),
+    "eval.episodes": _FROM_1,
+    "eval.max_steps": _FROM_1,
+}
+"""Smallest and largest value of every setting that has one."""
+
+
+def resolve_device(device: str) -> str:
+    """Cpu or cuda; auto takes a GPU when there is one.
+
+    Raises:
+        UserError: Cuda was asked for and is not there, or the word is none of the three.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("expected a CUDA GPU for --device cuda, found none; use --device cpu or auto")
+    if device not in ("cpu", "cuda"):
+        raise UserError(f"expected --device to be auto, cpu or cuda, got {device!r}")
+    return device

@@ -1,0 +1,147 @@
+"""The people who answer, as the training sees them: a window or page beside it, told how the agent is, waited for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from labeling.agent_status import AgentStatus, write_status
+from labeling.clip import ClipFiles
+from labeling.label import utc_ms_now
+from prefrl.asking import cut_clips
+from prefrl.config import Config
+from prefrl.loop import PreferenceLoop
+from prefrl.pool import Cuts
+from prefrl.rundir import RunDir
+
+COMMANDS = {"window": "label", "web": "serve"}
+"""What opens each way of asking people."""
+
+_POLL_SECONDS = 0.05
+_REMIND_SECONDS = 60.0
+_NEWEST_EVERY_SECONDS = 30.0
+_NEWEST_SECONDS = 8.0
+_NEWEST_STEPS = 240
+
+
+class People:
+    """Opens a window or a page beside the training, and stands between the two.
+
+    Args:
+        config: Of the run.
+        run: Its folder.
+        loop: Whose queries are answered.
+        say: Where lines for the user go.
+    """
+
+    def __init__(self, config: Config, run: RunDir, loop: PreferenceLoop, say: Callable[[str], None]) -> None:
+        self.config = config
+        self.run = run
+        self.loop = loop
+        self.say = say
+        self.command = COMMANDS[config.labeler]
+        self._process: subprocess.Popen[str] | None = None
+        self._newest: str | None = None
+        self._newest_at = -np.inf
+        self._labels_seen = 0
+        self._answered_at = time.monotonic()
+        self._reminded_at = self._answered_at
+
+    def open(self) -> None:
+        """Open the window or the page; what it says goes to the user."""
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-P", "-m", "prefrl.cli", self.command, str(self.run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is for the training, which lets it end
+        )
+        threading.Thread(target=self._pass_on, args=(self._process,), daemon=True).start()
+
+    def close(self, state: str) -> None:
+        """Tell people that the training has ended or stopped; the page goes, the window stays until they close it."""
+        self.tell(state)
+        if self._process is not None and self.config.labeler == "web" and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait()
+
+    def tell(self, state: str) -> None:
+        """Write how the agent is for those who label."""
+        if self.config.labeler == "web" and time.monotonic() - self._newest_at > _NEWEST_EVERY_SECONDS:
+            self._newest_at = time.monotonic()
+            self._show_newest()
+        write_status(
+            self.run.status,
+            AgentStatus(
+                steps=self.loop.agent.num_timesteps,
+                total_steps=self.config.total_timesteps,
+                state=state,
+                labels=self.loop.answers.n_labels,
+                total_labels=self.config.total_labels,
+                process_id=os.getpid(),
+                updated_at_utc_ms=utc_ms_now(),
+                newest_clip=self._newest,
+            ),
+        )
+
+    def wait(self, is_stopping: Callable[[], bool]) -> None:
+        """Let the agent wait while it is too far ahead of the answers, taking them in as they come."""
+        told = False
+        while self.loop.is_starved() and not is_stopping():
+            self.loop.serve_people()
+            self.loop.watch.switch("wait")
+            if not told:
+                self.tell("waiting")
+                told = True
+            self.remind()
+            time.sleep(_POLL_SECONDS)
+
+    def remind(self) -> None:
+        """Say now and then that pairs wait and nobody answers."""
+        now, n_labels = time.monotonic(), self.loop.answers.n_labels
+        if n_labels != self._labels_seen:
+            self._labels_seen, self._answered_at, self._reminded_at = n_labels, now, now
+        n_waiting = len(self.loop.asker.store.waiting())
+        if now - self._reminded_at < _REMIND_SECONDS or not n_waiting:
+            return
+        self._reminded_at = now
+        waits = "the agent waits for answers" if self.loop.is_starved() else "the agent trains on without answers"
+        self.say(
+            f"prefrl: {n_waiting} pairs wait and nobody has answered for {(now - self._answered_at) / 60:.0f} min; "
+            f"{waits}. Open {'the window' if self.command == 'label' else 'the page'} by: "
+            f"prefrl {self.command} {self.run.path}"
+        )
+
+    def _pass_on(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.say(line.rstrip("\n"))
+        if process.wait() not in (0, -signal.SIGTERM):
+            what = "window" if self.command == "label" else "page"
+            self.say(f"prefrl: the {what} has ended; open it again by: prefrl {self.command} {self.run.path}")
+
+    def _show_newest(self) -> None:
+        """Keep a longer clip of what the agent did lately, in place of the one before."""
+        pool, facts = self.loop.recorder.pool, self.loop.asker.facts
+        n_steps = min(_NEWEST_STEPS, max(1, round(_NEWEST_SECONDS * facts.frame_rate)), pool.n_steps)
+        if n_steps < facts.n_steps or not pool.can_cut(n_steps):
+            return
+        files = ClipFiles(self.run.clips)
+        cuts = pool.sample(1, n_steps, np.random.default_rng(), recent_steps=2 * n_steps)
+        (clip,) = cut_clips(replace(facts, n_steps=n_steps), Cuts(cuts.envs, cuts.starts), pool, self._steps())
+        before, self._newest = self._newest, files.write(clip)
+        if before is not None and before != self._newest:
+            files.path(before).unlink(missing_ok=True)
+
+    def _steps(self) -> int:
+        return self.loop.agent.num_timesteps

@@ -1,0 +1,123 @@
+"""Worlds by name: the one module that knows `envs`, and imports it only when one of its worlds is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from prefrl import custom
+from prefrl.config import Config
+from prefrl.errors import UserError
+from prefrl.families import family
+from prefrl.world import World
+
+_EXTRAS = {"ale_py": "atari", "mujoco": "mujoco", "cv2": "window"}
+
+
+def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
+    """The world that the config names, `n_envs` copies of it.
+
+    Raises:
+        UserError: There is no such world, an extra is missing, or its options are wrong.
+    """
+    kind, options = family(config.env_id), config.world
+    common: dict[str, Any] = {
+        "n_envs": n_envs,
+        "seed": seed,
+        "views": views,
+        "env_kwargs": parse_env_kwargs(options.env_kwargs),
+    }
+    masks = tuple(parse_mask(m) for m in options.masks)
+    if kind == "custom":
+        return custom.make(config.env_id, **common, horizon=options.horizon, masks=masks)
+    if kind == "atari":
+        common["frame_size"] = options.frame_size
+        common["masks"] = masks
+        common["default_masks"] = options.default_masks
+    elif masks:
+        raise UserError(f"expected no --mask for {config.env_id}, whose observations are no pictures")
+    world: World = _envs_call(kind, config.env_id, common)
+    return world
+
+
+def _envs_call(kind: str, env_id: str, common: dict[str, Any]) -> World:
+    module = _import_envs(kind)
+    world_error: type[ValueError] = importlib.import_module("envs").WorldError
+    try:
+        world: World = module.make(env_id, **common)
+    except ModuleNotFoundError as e:
+        raise _missing_extra(e) from e
+    except world_error as e:
+        raise UserError(str(e)) from e
+    return world
+
+
+def _import_envs(kind: str) -> ModuleType:
+    """Our own `envs`, or one clear line where the user's project hides it behind a package of the same name."""
+    package = importlib.import_module("envs")
+    place = Path(package.__file__ or "").parent
+    if place != Path(__file__).parent.parent / "envs":
+        raise UserError(
+            f"expected prefrl's own package envs for this world, got another of that name at {place}; run from another "
+            "folder, or give yours another name"
+        )
+    try:
+        return importlib.import_module(f"envs.{kind}")
+    except ModuleNotFoundError as e:
+        raise _missing_extra(e) from e
+
+
+def _missing_extra(e: ModuleNotFoundError) -> UserError:
+    extra = _EXTRAS.get((e.name or "").split(".")[0])
+    remedy = f"pip install 'prefrl[{extra}]'" if extra else f"pip install {e.name}"
+    return UserError(f"expected the package {e.name} to be installed for this; {remedy}")
+
+
+def parse_env_kwargs(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`key:value` pairs with values in JSON, or plain words."""
+    kwargs: dict[str, Any] = {}
+    for pair in pairs:
+        key, colon, value = pair.partition(":")
+        if not colon or not key.isidentifier():
+            raise UserError(f"expected --env-kwargs as key:value, got {pair!r}")
+        try:
+            kwargs[key] = json.loads(value)
+        except ValueError:
+            kwargs[key] = value
+    return kwargs
+
+
+def parse_mask(mask: str) -> tuple[int, int, int, int]:
+    """`x,y,w,h` as four whole numbers."""
+    parts = mask.split(",")
+    if len(parts) != 4 or not all(p.strip().isdigit() for p in parts):
+        raise UserError(f"expected --mask as x,y,w,h in whole pixels, got {mask!r}")
+    x, y, w, h = (int(p) for p in parts)
+    return x, y, w, h
+
+
+def clip_steps(config: Config, world: World) -> int:
+    """Steps of a clip at the world's real speed, within the config's bounds.
+
+    Raises:
+        UserError: The clip would be longer than an episode, or have no step.
+    """
+    clips = config.clips
+    if clips.clip_seconds <= 0 or not 1 <= clips.min_clip_steps <= clips.max_clip_steps:
+        raise UserError(
+            "expected --clip-seconds above 0 and 1 <= min-clip-steps <= max-clip-steps, got "
+            f"{clips.clip_seconds:g}, {clips.min_clip_steps} and {clips.max_clip_steps}"
+        )
+    wanted = round(clips.clip_seconds * world.frame_rate)
+    steps = min(max(wanted, clips.min_clip_steps), clips.max_clip_steps)
+    longest = max(wanted, steps)
+    if world.horizon is not None and longest > world.horizon:
+        flag = "--clip-seconds" if wanted >= clips.min_clip_steps else "--clips.min-clip-steps"
+        raise UserError(
+            f"expected clips no longer than an episode, which is {world.horizon} steps of {1 / world.frame_rate:.3g} s "
+            f"in {config.env_id}, got {longest} steps ({longest / world.frame_rate:.3g} s); lower {flag}"
+        )
+    return steps
