@@ -82,7 +82,10 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Opens an existing store without the right to write; raises what `connect` does."""
+    """Opens an existing store without the right to write; raises what `connect` does.
+
+    One of an older schema is read from a copy in memory that is brought to today's.
+    """
     if not path.is_file():
         raise StoreError(f"there is no label store at {path}")
     with sqlite_errors(path):
@@ -91,12 +94,22 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
         try:
             _check_file(connection, path)
             if _user_version(connection) < len(MIGRATIONS):
-                raise StoreError(f"{path} has an older schema; open it for writing to migrate it")
+                connection = _migrated_copy(connection)
             _check_schema(connection, path)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _migrated_copy(old: sqlite3.Connection) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    old.backup(copy)
+    old.close()
+    with transaction(copy):
+        _run_migrations(copy)
+    copy.execute("PRAGMA query_only = ON")
+    return copy
 
 
 def _user_version(connection: sqlite3.Connection) -> int:
@@ -172,11 +185,15 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     with transaction(connection):
         version = _user_version(connection)  # again, now that nobody else can be migrating it
         _check_version(version, path)
-        for statements in MIGRATIONS[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        _run_migrations(connection)
+
+
+def _run_migrations(connection: sqlite3.Connection) -> None:
+    for statements in MIGRATIONS[_user_version(connection) :]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _check_schema(connection: sqlite3.Connection, path: Path) -> None:

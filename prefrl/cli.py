@@ -1,10 +1,11 @@
-"""The command line: `prefrl train | eval | watch | report | doctor`, generated from the config's dataclasses.
+"""The command line, `prefrl COMMAND`, generated from dataclasses.
 
 Heavy packages are imported by the command that needs them, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import warnings
@@ -25,11 +26,16 @@ usage: prefrl COMMAND ...
 Train game bots and robots from people's preferences instead of scores.
 
 commands:
-  train    train an agent; writes a run folder
-  eval     measure a run's policy on the env reward
-  watch    write a video of a run's policy
-  report   write a run's report, one HTML page
-  doctor   say what this machine can do and what is missing
+  train      train an agent; writes a run folder
+  label      open the window in which you label for a run
+  serve      serve the web page on which people label for a run
+  labels     list, play back, export and import a run's labels
+  eval       measure a run's policy on the env reward
+  watch      write a video of a run's policy
+  report     write a run's report, one HTML page
+  check-env  say whether a game of your own can be trained, and what is missing
+  new-env    begin a game of your own from a template
+  doctor     say what this machine can do and what is missing
 
 `prefrl COMMAND --help` shows what a command takes.
 """
@@ -204,11 +210,26 @@ def _say(e: Exception, code: int) -> int:
     return code
 
 
+def _in(module: str, function: str = "main") -> Callable[[list[str]], int]:
+    """A command that a module of its own defines, imported when it is called."""
+
+    def command(args: list[str]) -> int:
+        run: Callable[[list[str]], int] = getattr(importlib.import_module(f"prefrl.{module}"), function)
+        return run(args)
+
+    return command
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
+    "label": _in("label_run"),
+    "serve": _in("serve_run"),
+    "labels": _in("labels_run"),
     "eval": _eval,
     "watch": _watch,
     "report": _report,
+    "check-env": _in("check_env", "main_check"),
+    "new-env": _in("new_env", "main_new"),
     "doctor": _doctor,
 }
 

@@ -158,7 +158,7 @@ class DrawingWorker:
             "height": height,
             "columns": columns,
         }
-        self.pictures.write(clip.clip_id, "webm", encode_clip(frames, clip.frame_rate))
+        self.pictures.write(clip.clip_id, "webm", encode_clip(frames, clip.frame_rate, quick=True))
         self.pictures.write(clip.clip_id, "png", strip)
         self.pictures.write(clip.clip_id, "json", json.dumps(facts).encode())
 

@@ -16,11 +16,16 @@ import numpy as np
 from labeling.agent_status import AgentStatus, write_status
 from labeling.clip import ClipFiles
 from labeling.label import utc_ms_now
+from prefrl import worlds
 from prefrl.asking import cut_clips
 from prefrl.config import Config
+from prefrl.errors import UserError
+from prefrl.label_run import check_window
 from prefrl.loop import PreferenceLoop
 from prefrl.pool import Cuts
 from prefrl.rundir import RunDir
+from prefrl.serve_run import check_page
+from prefrl.watch import draw_first
 
 COMMANDS = {"window": "label", "web": "serve"}
 """What opens each way of asking people."""
@@ -30,6 +35,26 @@ _REMIND_SECONDS = 60.0
 _NEWEST_EVERY_SECONDS = 30.0
 _NEWEST_SECONDS = 8.0
 _NEWEST_STEPS = 240
+
+
+def check_people(config: Config) -> None:
+    """Make sure that people can be asked on this machine, before anything is written.
+
+    Raises:
+        UserError: Clips cannot be drawn, or a package is missing.
+        ValueError: Of the leaves: no OpenGL, no display, the port is taken.
+    """
+    if config.labeler == "window":
+        check_window()
+    else:
+        check_page(config)
+    world = worlds.make_world(config, n_envs=1, seed=0, views=True)
+    try:
+        if world.drawer is None:
+            raise UserError(f"expected an environment that can be drawn, got {config.env_id}")
+        draw_first(world, world.drawer)
+    finally:
+        world.venv.close()
 
 
 class People:
@@ -51,6 +76,7 @@ class People:
         self._process: subprocess.Popen[str] | None = None
         self._newest: str | None = None
         self._newest_at = -np.inf
+        self._has_said = False
         self._labels_seen = 0
         self._answered_at = time.monotonic()
         self._reminded_at = self._answered_at
@@ -102,9 +128,19 @@ class People:
             self.loop.watch.switch("wait")
             if not told:
                 self.tell("waiting")
+                self._say_once()
                 told = True
             self.remind()
             time.sleep(_POLL_SECONDS)
+
+    def _say_once(self) -> None:
+        """Say, the first time, that the agent waits, and why."""
+        if not self._has_said:
+            self._has_said = True
+            self.say(
+                "prefrl: the agent waits for answers whenever it is far ahead of them (--when-starved continue lets it "
+                "train on)"
+            )
 
     def remind(self) -> None:
         """Say now and then that pairs wait and nobody answers."""
@@ -132,6 +168,8 @@ class People:
 
     def _show_newest(self) -> None:
         """Keep a longer clip of what the agent did lately, in place of the one before."""
+        if not self.loop.recorder.has_pool:
+            return
         pool, facts = self.loop.recorder.pool, self.loop.asker.facts
         n_steps = min(_NEWEST_STEPS, max(1, round(_NEWEST_SECONDS * facts.frame_rate)), pool.n_steps)
         if n_steps < facts.n_steps or not pool.can_cut(n_steps):

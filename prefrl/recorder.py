@@ -97,6 +97,11 @@ class Recorder(VecEnvWrapper):
         self._actions: NDArray[Any] = np.empty(0)
 
     @property
+    def has_pool(self) -> bool:
+        """Whether the environments have been reset, so that there is a pool."""
+        return self._pool is not None
+
+    @property
     def pool(self) -> Pool:
         """Where the behaviour goes; there from the first reset on, which shows the shape of views."""
         if self._pool is None:

@@ -31,7 +31,7 @@ from prefrl.labelers import LabelFunction, function_name
 from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
 from prefrl.metrics import MetricsCsv
-from prefrl.people import People
+from prefrl.people import People, check_people
 from prefrl.progress import ProgressView, Status
 from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
@@ -126,6 +126,8 @@ class _Training:
         clip_steps = worlds.clip_steps(config, self.world)
         if self.with_labels:
             build.check_memory(config, self.world, clip_steps)
+        if config.labeler in PEOPLE and self.with_labels:
+            check_people(config)
         if not resume:
             self.run.create()
         write_text(self.run.config, configfile.dump(config))

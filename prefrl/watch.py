@@ -41,6 +41,16 @@ def watch_run(run: RunDir, out: Path, seconds: float) -> float:
     return len(obs) / world.frame_rate
 
 
+def draw_first(world: World, drawer: Drawer) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) of the first state after a reset: whether clips of this world can be drawn here."""
+    obs = np.asarray(world.venv.reset())[:1]
+    view = world.venv.unwrapped.reset_infos[0].get("view")
+    packed = None if view is None else world.pack_view(np.asarray(view)[None])
+    frames = drawer.draw(_planes(obs, world.n_stack), packed)
+    first: NDArray[np.uint8] = frames[0]
+    return first
+
+
 def _play(world: World, agent: Any, n_steps: int, deterministic: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Observations (T, *O) and views (T, *V) of one episode, at most `n_steps` of it."""
     venv = world.venv

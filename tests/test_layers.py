@@ -10,8 +10,11 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"cli"},
     {"flags"},
-    {"report_run", "watch", "training", "drawing", "label_run", "serve_run"},
-    {"result", "state", "gallery", "people"},
+    {"report_run", "training", "drawing", "labels_run"},
+    {"people"},
+    {"watch", "serve_run"},
+    {"label_run"},
+    {"result", "state", "gallery"},
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
@@ -25,7 +28,7 @@ LAYERS = [
 """From the top down; a module imports only from layers below its own."""
 
 ASIDE = {"report", "plots", "video", "doctor", "markup", "report_data", "report_layout", "report_curves"}
-ASIDE |= {"report_sections", "report_words"}
+ASIDE |= {"report_sections", "report_words", "report_answers"}
 """Presentation: pure functions that import nothing of the layers but `errors`, and are imported from the top."""
 
 

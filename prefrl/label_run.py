@@ -1,0 +1,98 @@
+"""`prefrl label RUN`: the window in which a person labels for a run."""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import tyro
+
+from labeling.agent_status import read_status
+from labeling.desk import Desk
+from labeling.label import MAX_NAME_CHARS
+from labeling.pictures import Pictures
+from labeling.store import Store
+from prefrl import configfile
+from prefrl.config import Config
+from prefrl.drawing_process import DrawingProcess
+from prefrl.errors import UserError
+from prefrl.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class LabelArgs:
+    """Open the window in which you label for a run, beside its training or before it goes on."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    name: str | None = None
+    """Name that your labels get. Default: the run's, or your login name."""
+
+
+def main(args: list[str]) -> int:
+    """Label until the window is closed."""
+    options = tyro.cli(LabelArgs, prog="prefrl label", args=args)
+    run = RunDir(options.run).must_exist()
+    config = configfile.load(run.config)
+    n_answers = label_run(run, config, options.name or config.people.name or login_name())
+    sys.stdout.write(f"{n_answers} answers given; go on labeling by: prefrl label {run.path}\n")
+    return 0
+
+
+def check_window() -> None:
+    """Make sure that a window could be opened, before anything is written.
+
+    Raises:
+        UserError: OpenCV is missing.
+        ValueError: Of the window's own: there is no display.
+    """
+    _window().check_window()
+
+
+def label_run(run: RunDir, config: Config, labeler: str) -> int:
+    """Open the window, with a drawing worker beside it, until it is closed; returns the answers given."""
+    window = _window()
+    window.check_window()
+    pictures, people = Pictures(run.drawn), config.people
+    with Store(run.labels) as store, DrawingProcess(run.path, "frames", run.path / "drawing.log") as drawing:
+        desk = Desk(
+            store,
+            is_drawn=pictures.has_frames,
+            repeat_share=people.repeat_share,
+            lease_seconds=people.lease_seconds,
+        )
+        n_answers: int = window.label(
+            desk,
+            pictures,
+            labeler=labeler,
+            task=people.task,
+            title=config.env_id,
+            total_labels=config.total_labels,
+            read_status=lambda: read_status(run.status),
+            worker_trouble=drawing.trouble,
+        )
+    return n_answers
+
+
+def login_name() -> str:
+    """The name that this user has on this machine, as far as it can stand beside a label."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # no such user, as in a container
+        name = ""
+    return "".join(c for c in name if c.isprintable())[:MAX_NAME_CHARS] or "me"
+
+
+def _window() -> ModuleType:
+    try:
+        return importlib.import_module("labeling.window")
+    except ModuleNotFoundError as e:
+        raise UserError(
+            f"expected the package {e.name} for the window, found none; pip install 'prefrl[window]', or label on the "
+            "web page"
+        ) from e

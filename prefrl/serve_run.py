@@ -1,0 +1,138 @@
+"""`prefrl serve RUN`: the web page on which people label for a run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+import tyro
+
+from labeling.agent_status import read_status
+from labeling.pictures import Pictures
+from labeling.store import Store
+from prefrl import configfile
+from prefrl.config import Config
+from prefrl.drawing_process import DrawingProcess
+from prefrl.errors import UserError
+from prefrl.label_run import login_name
+from prefrl.metrics import read_metrics
+from prefrl.rundir import RunDir
+
+OPERATOR = "operator"
+CURVES = {
+    "Learned reward per episode": "rollout/ep_learned_rew_mean",
+    "Env return (never seen by the agent)": "rollout/ep_env_rew_mean",
+    "Held-out accuracy of the reward model": "reward_model/val_accuracy",
+}
+"""Curves of the progress page, and their columns in metrics.csv."""
+
+
+@dataclass(frozen=True)
+class ServeArgs:
+    """Serve the web page on which people label for a run, beside its training or before it goes on."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run."""
+    host: str | None = None
+    """Network interface; 127.0.0.1 is this machine alone, 0.0.0.0 all of its network. Default: the run's."""
+    port: int | None = None
+    """Port; 0 takes any that is free. Default: the run's."""
+    invite: tuple[str, ...] = ()
+    """Names of people who get a link of their own. Default: the run's, or your login name."""
+    allowed_host: tuple[str, ...] = ()
+    """Names by which browsers may reach the page, where that is not the host itself."""
+
+
+def main(args: list[str]) -> int:
+    """Serve until Ctrl-C."""
+    options = tyro.cli(ServeArgs, prog="prefrl serve", args=args)
+    run = RunDir(options.run).must_exist()
+    config = _with_options(configfile.load(run.config), options)
+    serve_run(run, config)
+    return 0
+
+
+def check_page(config: Config) -> None:
+    """Make sure that the page could be served, before anything is written.
+
+    Raises:
+        UserError: A package is missing.
+        ValueError: Of the page's own: the port is taken, there is no such host.
+    """
+    web = _web()
+    web.listen(config.people.host, config.people.port).close()
+
+
+def serve_run(run: RunDir, config: Config) -> None:
+    """Serve the page of a run, with a drawing worker beside it, until the process is told to end."""
+    web = _web()
+    people = config.people
+    settings = web.WebSettings(
+        host=people.host,
+        port=people.port,
+        allowed_hosts=people.allowed_hosts,
+        task=people.task,
+        title=config.env_id,
+        total_labels=config.total_labels,
+        repeat_share=people.repeat_share,
+        lease_seconds=people.lease_seconds,
+    )
+    listener = web.listen(people.host, people.port)  # first of all: a second page must not make tokens
+    with Store(run.labels) as store:
+        names = people.invite or (people.name or login_name(),)
+        tokens = web.invite(store, names) | web.invite(store, [OPERATOR], is_operator=True)
+    with DrawingProcess(run.path, "video", run.path / "drawing.log") as drawing:
+        web.serve(
+            run.labels,
+            Pictures(run.drawn),
+            settings,
+            tokens=tokens,
+            read_status=lambda: read_status(run.status),
+            said=_say,
+            worker_trouble=drawing.trouble,
+            curves=lambda: _curves(run),
+            listener=listener,
+        )
+
+
+def _web() -> ModuleType:
+    try:
+        return importlib.import_module("labeling.web")
+    except ModuleNotFoundError as e:
+        raise UserError(
+            f"expected the package {e.name} for the web page, found none; pip install 'prefrl[web]', or label in the "
+            "window"
+        ) from e
+
+
+def _with_options(config: Config, options: ServeArgs) -> Config:
+    people = config.people
+    people = replace(
+        people,
+        host=people.host if options.host is None else options.host,
+        port=people.port if options.port is None else options.port,
+        invite=options.invite or people.invite,
+        allowed_hosts=options.allowed_host or people.allowed_hosts,
+    )
+    return replace(config, people=people)
+
+
+def _curves(run: RunDir) -> dict[str, list[tuple[float, float]]]:
+    if not run.metrics.is_file():
+        return {}
+    columns = read_metrics(run.metrics)
+    steps = columns.get("time/total_timesteps", [])
+    return {
+        title: [(s, y) for s, y in zip(steps, columns[name], strict=True) if s is not None and y is not None]
+        for title, name in CURVES.items()
+        if name in columns
+    }
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

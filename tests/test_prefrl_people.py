@@ -1,0 +1,184 @@
+"""Training with people: the trainer, the page and the drawing worker are real processes, the person is a script."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labeling.agent_status import AgentStatus, read_status, write_status
+from labeling.choice import Choice
+from labeling.clip import ClipFiles
+from labeling.desk import Desk
+from labeling.pictures import Pictures
+from labeling.store import Store
+from prefrl import cli
+from prefrl.rundir import RunDir
+
+DEADLINE_SECONDS = 120.0
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that another process brings about."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, f"waited {DEADLINE_SECONDS:.0f} s for {what}"
+        time.sleep(0.01)
+
+
+class Person:
+    """Answers through the desk, as window and page do; likes the dot on the left."""
+
+    def __init__(self, run: RunDir, name: str, is_drawn: Callable[[str], bool] = lambda _: True) -> None:
+        self.store = Store(run.labels)
+        self.desk = Desk(self.store, is_drawn=is_drawn, repeat_share=0.1, rng=np.random.default_rng(0))
+        self.files = ClipFiles(run.clips)
+        self.name = name
+        self.given: list[str] = []
+
+    def answer(self, n: int) -> None:
+        for _ in range(n):
+            until(lambda: bool(self.desk.offers(self.name, 1)), "a query")
+            (offer,) = self.desk.offers(self.name, 1)
+            left, right = (self.files.read(clip).obs[:, 0].mean() for clip in (offer.left_clip, offer.right_clip))
+            self.desk.answer(
+                self.name,
+                label_id=f"{self.name}-{len(self.given)}",
+                query_id=offer.query_id,
+                choice=Choice.LEFT if left < right else Choice.RIGHT,
+                shown_at_utc_ms=1000 * len(self.given),
+                answered_at_utc_ms=1000 * len(self.given) + 900,
+                ms_on_screen=900,
+            )
+            self.given.append(offer.query_id)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def start(run_dir: Path, *flags: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", "-m", "prefrl.cli", "train", *flags, "--run-dir", str(run_dir)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+@pytest.fixture
+def trainers() -> Iterator[list[subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for trainer in started:
+        if trainer.poll() is None:
+            os.killpg(trainer.pid, signal.SIGKILL)
+            trainer.communicate()
+
+
+TOY = ("--env-id", "prefrl/Dot-v0", "--labeler", "web", "--port", "0", "--eval.episodes", "2")
+
+
+@pytest.mark.slow
+def test_people_teach_while_the_agent_trains_and_a_resumed_run_goes_on_where_they_were(
+    tmp_path: Path, trainers: list[subprocess.Popen[str]]
+) -> None:
+    """Stopped at 30 answers, started again: nothing is asked twice, nothing is lost, the order is kept."""
+    run = RunDir(tmp_path / "run")
+    flags = (*TOY, "--total-labels", "60", "--total-timesteps", "12000", "--queue-size", "8")
+    trainers.append(start(run.path, *flags))
+    until(run.labels.exists, "the store")
+    person = Person(run, "ann", Pictures(run.drawn).has_video)
+    person.answer(30)
+    trainers[0].send_signal(signal.SIGINT)
+    said, _ = trainers[0].communicate(timeout=DEADLINE_SECONDS)
+    assert trainers[0].returncode == 130, said
+    assert "stopped and saved" in said
+    status = read_status(run.status)
+    assert status is not None
+    assert status.state == "stopped"
+    waiting = [w.query_id for w in person.store.waiting()]
+
+    trainers.append(start(run.path, "--resume"))
+    person.answer(36)  # three repeats in each thirty, which the trainer doesn't count
+    said, _ = trainers[1].communicate(timeout=DEADLINE_SECONDS)
+    assert trainers[1].returncode == 0, said
+    repeats = person.store.repeats()
+    assert len(person.given) == len(set(person.given)) == 66
+    asked_once = [q for q in person.given if q not in repeats]
+    assert asked_once == sorted(asked_once)
+    assert asked_once[30 - sum(q in repeats for q in person.given[:30]) :][: len(waiting)] == waiting
+    result = run.read_result()
+    assert result["labels"] == 66 - len(repeats)
+    assert [x.query_id for x in person.store.current_labels()] == person.given
+    person.close()
+
+
+@pytest.mark.slow
+def test_the_agent_trains_on_between_answers_and_waits_where_it_should(
+    tmp_path: Path, trainers: list[subprocess.Popen[str]]
+) -> None:
+    run = RunDir(tmp_path / "run")
+    flags = (*TOY, "--total-labels", "100", "--total-timesteps", "1000000", "--when-starved", "continue")
+    trainers.append(start(run.path, *flags))
+    until(run.labels.exists, "the store")
+    person = Person(run, "ann")
+    steps = []
+    for _ in range(10):
+        before = steps[-1] if steps else -1
+        until(lambda last=before: _steps(run) > last, "the agent's next steps")  # type: ignore[misc]  # a loop's lambda
+        steps.append(_steps(run))
+        person.answer(1)
+    assert steps == sorted(set(steps))
+    person.close()
+
+
+def _steps(run: RunDir) -> int:
+    status = read_status(run.status)
+    return -1 if status is None else status.steps
+
+
+def test_a_status_of_a_process_that_is_gone_says_stopped(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    status = AgentStatus(
+        steps=5,
+        total_steps=10,
+        state="training",
+        labels=1,
+        total_labels=2,
+        process_id=gone.pid,
+        updated_at_utc_ms=0,
+    )
+    path = tmp_path / "agent.json"
+    assert read_status(path) is None
+    write_status(path, status)
+    found = read_status(path)
+    assert found is not None
+    assert (found.state, found.steps) == ("stopped", 5)
+    path.write_text('{"steps": 1}')
+    assert read_status(path) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--labeler", "window"], "display"),
+        (["--labeler", "web", "--host", "256.1.1.1"], "no such host"),
+        (["--labeler", "webb"], "did you mean web"),
+        (["--labeler", "web", "--queue-size", "0"], "expected --people.queue-size to be at least 1, got 0"),
+    ],
+)
+def test_what_people_cannot_be_asked_with_is_said_in_one_line_before_anything_is_written(
+    tmp_path: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    code = cli.main(["train", "--env-id", "prefrl/Dot-v0", *flags, "--run-dir", str(tmp_path / "run")])
+    said = capsys.readouterr().err
+    assert (code, said.count("\n"), message in said) == (2, 1, True), said
+    assert not (tmp_path / "run").exists()

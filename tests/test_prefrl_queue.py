@@ -1,0 +1,91 @@
+"""The queue of people's queries: how many are asked, which are dropped, when the agent waits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labeling.choice import Choice
+from labeling.desk import Desk
+from labeling.store import Query, Store
+from prefrl.queue import PeopleQueue
+
+
+def query(number: int, step: int) -> Query:
+    clips = [hashlib.sha256(f"{number}{side}".encode()).hexdigest() for side in "lr"]
+    return Query(
+        query_id=f"q{number}",
+        clip_ids=(clips[0], clips[1]),
+        asked_at_step=step,
+        round=0,
+        strategy="uniform",
+        is_random=True,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "labels.sqlite") as opened:
+        yield opened
+
+
+def queue(store: Store, *, answers_per_query: int = 1, pauses: bool = True) -> PeopleQueue:
+    return PeopleQueue(store, size=10, stale_steps=1000, answers_per_query=answers_per_query, pauses=pauses)
+
+
+@pytest.mark.parametrize(("owed", "asked"), [(0, 0), (-3, 0), (4, 4), (10, 10), (500, 10)])
+def test_as_many_are_asked_as_the_schedule_owes_within_the_size(store: Store, owed: int, asked: int) -> None:
+    assert queue(store).room(owed, 0) == asked
+
+
+def test_what_waits_already_counts(store: Store) -> None:
+    store.add_queries([query(i, 0) for i in range(3)], answers_wanted=1)
+    assert queue(store).room(5, 0) == 2
+    assert queue(store).room(2, 0) == 0
+
+
+def test_with_several_answers_per_query_fewer_queries_are_asked_and_the_last_answers_are_not_forgotten(
+    store: Store,
+) -> None:
+    assert queue(store, answers_per_query=3).room(9, 0) == 3
+    assert queue(store, answers_per_query=3).room(10, 0) == 4
+    store.add_queries([query(0, 0)], answers_wanted=3)
+    assert queue(store, answers_per_query=3).room(9, 0) == 2
+
+
+def test_stale_queries_are_withdrawn_but_not_those_on_a_screen_or_half_answered(store: Store) -> None:
+    store.add_queries([query(i, 0) for i in range(2)], answers_wanted=2)
+    store.add_queries([query(2, 0), query(3, 500)], answers_wanted=2)
+    desk = Desk(store, is_drawn=lambda _: True, repeat_share=0.0)
+    first, _ = desk.offers("ann", 2)
+    desk.answer(
+        "ann",
+        label_id="a",
+        query_id=first.query_id,
+        choice=Choice.LEFT,
+        shown_at_utc_ms=0,
+        answered_at_utc_ms=0,
+        ms_on_screen=0,
+    )
+    # Of 10 owed 1 + 2 + 2 still wait once q2 is gone: room for 5 answers, rounded up to 3 queries.
+    assert queue(store, answers_per_query=2).room(10, 1001) == 3
+    assert store.withdrawals() == {"q2": "stale: asked at step 0"}
+
+
+@pytest.mark.parametrize(
+    ("owed", "is_untaught", "pauses", "waits"),
+    [
+        (11, False, True, True),
+        (10, False, True, False),
+        (1, True, True, True),
+        (0, True, True, False),
+        (500, True, False, False),
+    ],
+)
+def test_the_agent_waits_when_answers_lag_by_more_than_the_queue(
+    store: Store, owed: int, is_untaught: bool, pauses: bool, waits: bool
+) -> None:
+    assert queue(store, pauses=pauses).is_starved(owed, is_untaught=is_untaught) is waits
