@@ -64,6 +64,8 @@ class DrawingProcess:
 
     def _start(self) -> None:
         self._n_starts += 1
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         # One thread for OpenGL in software, or it would take all cores from the training.
         environment = {"LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **os.environ}
         with self._log.open("ab") as log:

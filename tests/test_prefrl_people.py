@@ -127,10 +127,10 @@ def test_the_agent_trains_on_between_answers_and_waits_where_it_should(
     trainers.append(start(run.path, *flags))
     until(run.labels.exists, "the store")
     person = Person(run, "ann")
-    steps = []
+    steps: list[int] = []
     for _ in range(10):
         before = steps[-1] if steps else -1
-        until(lambda last=before: _steps(run) > last, "the agent's next steps")  # type: ignore[misc]  # a loop's lambda
+        until(lambda last=before: _steps(run) > last, "the next steps")  # type: ignore[misc]  # bound in the loop
         steps.append(_steps(run))
         person.answer(1)
     assert steps == sorted(set(steps))
