@@ -126,7 +126,7 @@ class Store:
         return self._pairs("SELECT query_id, of_query_id FROM repeats ORDER BY rowid")
 
     def imports(self) -> dict[str, str]:
-        """Queries that came with labels of another run, each with that run's name."""
+        """Queries that came with labels of another run, each with that run's id."""
         return self._pairs("SELECT query_id, source FROM imports ORDER BY rowid")
 
     def waiting(self, *, with_repeats: bool = False) -> list[WaitingQuery]:

@@ -42,8 +42,8 @@ class ReportData:
     """What `result.json` holds; accuracies in it are shares between 0 and 1."""
     metrics: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     """Columns of `metrics.csv`, equally long, None where a row has no such number."""
-    label_mix: Mapping[str, int] = field(default_factory=dict)
-    """How often each of left, right, equal and skip was answered."""
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    """What `labeling.statistics.summarize` says of the run's labels; empty where nobody was asked."""
     learned_vs_env: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
     """Learned and env returns of the same clips or episodes, two arrays (n,)."""
     most_liked: Sequence[GalleryClip] = ()

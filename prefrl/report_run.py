@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.clip import ClipError, ClipFiles
+from labeling.statistics import summarize
 from labeling.store import Store
-from prefrl import build, configfile
+from prefrl import configfile, worlds
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.metrics import read_metrics
@@ -32,7 +33,7 @@ def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
             config=dataclasses.asdict(config),
             result=run.read_result(),
             metrics=read_metrics(run.metrics),
-            label_mix=_label_mix(run.labels),
+            answers=_answers(run.labels),
             learned_vs_env=_returns(gallery),
             most_liked=most,
             least_liked=least,
@@ -61,11 +62,11 @@ def _returns(
     return np.array(learned, float), np.array(env, float)
 
 
-def _label_mix(labels: Path) -> dict[str, int]:
+def _answers(labels: Path) -> dict[str, Any]:
     if not labels.is_file():
         return {}
     with Store.open_read_only(labels) as store:
-        return {str(choice): n for choice, n in store.counts().n_by_choice.items()}
+        return summarize(store)
 
 
 def _draw_gallery(
@@ -81,7 +82,7 @@ def _draw_gallery(
             [],
             ("No pictures were recorded for this run; train with --world.record-views always to see clips here."),
         )
-    world = build.make_world(config, n_envs=1, seed=0, views=True)
+    world = worlds.make_world(config, n_envs=1, seed=0, views=True)
     drawer = world.drawer
     world.venv.close()
     if drawer is None:

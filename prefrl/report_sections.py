@@ -9,13 +9,13 @@ from typing import Any
 
 from prefrl.errors import UserError
 from prefrl.markup import Markup, element
+from prefrl.report_answers import answers, labelers
 from prefrl.report_curves import learning, reward_model
 from prefrl.report_data import GalleryClip, ReportData
 from prefrl.report_layout import bar, empty, pairs, section
 from prefrl.report_words import duration, lead, number, plural, reading
 from prefrl.video import encode_clip
 
-_CHOICES = {"left": "blue", "right": "vermilion", "equal": "green", "skip": "faint"}
 _PHASES = {"collect": "blue", "learn": "green", "fit": "vermilion", "query": "orange"}
 
 
@@ -123,20 +123,6 @@ def _clip(clip: GalleryClip) -> Markup:
     )
 
 
-def _labels(data: ReportData) -> Markup | None:
-    if data.result.get("reward") == "score":
-        return None
-    total = sum(data.label_mix.values())
-    if total == 0:
-        return section("Answers", empty("No answers were recorded."))
-    colors = [_CHOICES.get(choice, "orange") for choice in data.label_mix]
-    parts = [
-        (choice, color, count, plural(count, "answer"))
-        for (choice, count), color in zip(data.label_mix.items(), colors, strict=True)
-    ]
-    return section("Answers", bar(parts))
-
-
 def _time(data: ReportData) -> Markup:
     measured = {phase: reading(data.result, "seconds", phase) for phase in _PHASES}
     parts = [
@@ -190,7 +176,8 @@ SECTIONS: tuple[Callable[[ReportData], Markup | None], ...] = (
     _gallery,
     learning,
     reward_model,
-    _labels,
+    answers,
+    labelers,
     _time,
     _notes,
     _provenance,

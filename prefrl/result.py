@@ -16,7 +16,7 @@ from prefrl.loop import PreferenceLoop
 from prefrl.rundir import RunDir
 
 _PACKAGES = ("prefrl", "torch", "stable-baselines3", "gymnasium", "numpy", "mujoco", "ale-py")
-_PARTS = ("collect", "learn", "fit", "query", "score", "save")
+_PARTS = ("collect", "learn", "fit", "query", "score", "save", "wait")
 
 
 def summarize(
@@ -54,6 +54,7 @@ def summarize(
     if loop is not None:
         fit = loop.last_fit
         summary["labels"] = loop.answers.n_labels
+        summary["imported_labels"] = loop.answers.n_imported
         summary["choices"] = loop.answers.counts()
         summary["reward_model"] = {
             "val_accuracy": fit.val_accuracy if fit is not None else None,

@@ -91,7 +91,7 @@ def read_back_answers(loop: PreferenceLoop, files: ClipFiles, label_cursor: int)
     answered = [label.query_id for label in store.labels_after(0)]
     read = recall(answered + unanswered, store, files, loop.answers)
     again = [asked for asked in read if asked.query_id in set(unanswered)]
-    asker.n_queries = store.counts().n_queries
+    asker.n_queries = store.counts().n_queries - len(store.imports()) - len(store.repeats())
     # A teacher's env rewards are gone with the old process: what it had not answered is asked about anew.
     asker.n_asked = asker.n_queries - (0 if asker.labeler.needs_views else len(again))
     if asker.labeler.needs_views and again:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
 from labeling.clip import ClipFiles
+from labeling.imports import copy_labels, env_id_of
 from labeling.store import Store
 from prefrl import build, checks, configfile, worlds
 from prefrl.checkpoint import load_newest, save_checkpoint
@@ -28,6 +30,7 @@ from prefrl.errors import UserError
 from prefrl.families import PEOPLE
 from prefrl.gallery import write_gallery
 from prefrl.labelers import LabelFunction, function_name
+from prefrl.labels_check import clip_check
 from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
 from prefrl.metrics import MetricsCsv
@@ -147,7 +150,22 @@ class _Training:
         self.saved_at = 0.0
         if resume:
             self._resume()
+        elif config.labels_from and self.loop is not None:
+            self._begin_with_labels(Path(config.labels_from), self.loop, clip_steps)
         self.start_steps = self.agent.num_timesteps
+
+    def _begin_with_labels(self, source: Path, loop: PreferenceLoop, clip_steps: int) -> None:
+        """Take in the labels of another run or an export; where that fails, the new run's folder goes again."""
+        try:
+            env_id = env_id_of(source)
+            if env_id not in (None, self.config.env_id):
+                raise UserError(f"expected --labels-from a run of {self.config.env_id}, got one of {env_id}")
+            copy_labels(source, loop.asker.store, ClipFiles(self.run.clips), clip_check(self.world, clip_steps))
+        except ValueError:
+            loop.asker.store.close()
+            shutil.rmtree(self.run.path)
+            raise
+        loop.take_in()
 
     def run_to_end(self) -> Result:
         """Train, then write everything that a finished run holds."""

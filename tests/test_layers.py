@@ -18,7 +18,7 @@ LAYERS = [
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
-    {"asking", "episodes", "scoring", "custom", "queue", "recall"},
+    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env", "drawing_process"},
     {"fit", "labelers"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"},
@@ -29,6 +29,7 @@ LAYERS = [
 
 ASIDE = {"report", "plots", "video", "doctor", "markup", "report_data", "report_layout", "report_curves"}
 ASIDE |= {"report_sections", "report_words", "report_answers"}
+ASIDE |= {"labels_args", "labels_list", "labels_play", "labels_parquet"}
 """Presentation: pure functions that import nothing of the layers but `errors`, and are imported from the top."""
 
 

@@ -41,6 +41,16 @@ METRICS: dict[str, list[float | None]] = {
     "eval/mean_reward": [None, 3.0, 4.0],
 }
 
+ANSWERS: dict[str, Any] = {
+    "n_answers": 100,
+    "n_by_choice": {"left": 40, "right": 35, "equal": 20, "skip": 5},
+    "imported": [{"source": "runs/before", "n_answers": 100}],
+    "n_undone": 0,
+    "n_repeats": 0,
+    "on_screen": None,
+    "labelers": [],
+}
+
 
 def clip(value: float, caption: str = "step 1,000") -> GalleryClip:
     frames = np.zeros((4, 12, 16, 3), np.uint8)
@@ -54,7 +64,7 @@ def full() -> ReportData:
         config={"seed": 3, "ppo": {"n_steps": 256, "learning_rate": 3e-4}, "out": "runs/a"},
         result=RESULT,
         metrics=METRICS,
-        label_mix={"left": 40, "right": 35, "equal": 20, "skip": 5},
+        answers=ANSWERS,
         learned_vs_env=(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 2.0, 4.0])),
         most_liked=[clip(12.5, "step 9,000"), clip(3.0)],
         least_liked=[clip(-7.25, "step 100")],
@@ -125,6 +135,7 @@ def test_the_page_says_every_number(html: str) -> None:
         "of those it was fitted to, 95%",
         "Over 4 clips the two correlate at r = 0.80.",
         "left 40% 40 answers right 35% 35 answers equal 20% 20 answers skip 5% 5 answers",
+        "100 answers count; of them 100 from runs/before, which the figures below leave out.",
         "collect 25% 3 min 10 s learn 50% 6 min 20 s fit 20% 2 min 32 s query 2% 19.0 s other 2% 19.0 s",
         "+12.5 step 9,000",
         "−7.25 step 100",
@@ -197,7 +208,11 @@ def test_hostile_text_is_only_text() -> None:
             "seconds": HOSTILE,
             "reward_model": [HOSTILE],
         },
-        label_mix={HOSTILE: 3},
+        answers={
+            **ANSWERS,
+            "n_by_choice": {HOSTILE: 3},
+            "imported": [{"source": HOSTILE, "n_answers": 3}],
+        },
         most_liked=[clip(1.0, HOSTILE)],
         gallery_note=HOSTILE,
         notes=[HOSTILE],
@@ -293,7 +308,7 @@ def test_write_report_replaces_the_page_whole(tmp_path: Path) -> None:
     write_report(path, data)
     assert path.read_text(encoding="utf-8") == render_html(data)
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
-    broken = replace(data, config={"x": {1, 2}}, label_mix={"left": None})  # type: ignore[dict-item]  # the test is that it breaks
+    broken = replace(data, config={"x": {1, 2}}, answers={**ANSWERS, "n_by_choice": {"left": None}})
     with pytest.raises(TypeError):
         write_report(path, broken)
     assert path.read_text(encoding="utf-8") == render_html(data)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import prefrl
 from labeling.store import Store
 from prefrl import configfile, learn, training, worlds
 from prefrl.checkpoint import load_newest
+from prefrl.errors import UserError
 from prefrl.evaluate_run import evaluate_run
 from prefrl.learn import obs_normalizer
 from prefrl.metrics import read_metrics
@@ -355,3 +357,20 @@ def test_the_learned_reward_and_the_time_limit_value_meet_in_the_rollout(tmp_pat
     assert (before[0][at_limit] != 0).all()
     np.testing.assert_allclose(after[0], before[0] + 7.0, rtol=1e-6)
     world.venv.close()
+
+
+@pytest.mark.slow
+def test_labels_of_one_run_start_another(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"total_timesteps": 2048, "eval": {"episodes": 1}, "progress": False}
+    config = prefrl.default_config("prefrl/Dot-v0", total_labels=30, run_dir=str(tmp_path / "a"), **settings)
+    first = prefrl.train(config)
+    again = replace(config, run_dir=str(tmp_path / "b"), total_labels=10, labels_from=str(first.run.path), seed=1)
+    second = prefrl.train(again)
+    assert (second.summary["labels"], second.summary["imported_labels"]) == (10, 30)
+    with Store.open_read_only(second.run.labels) as store:
+        assert len(store.current_labels()) == 40
+    wrong = replace(config, run_dir=str(tmp_path / "c"), labels_from=str(first.run.path))
+    wrong = replace(wrong, clips=replace(wrong.clips, clip_seconds=2.0))
+    with pytest.raises(UserError, match="expected clips of 20 steps as in this run, got 15"):
+        prefrl.train(wrong)
+    assert not (tmp_path / "c").exists()
