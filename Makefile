@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help venv demo test check lint types fast bench-speed bench-atari robots-table clean
+.PHONY: help venv demo test check lint types fast bench-speed bench-atari robots-table bench-taught bench-drawing bench-page clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -45,6 +45,15 @@ bench-atari: venv  ## The same on Pong, one pair of 20k steps
 
 robots-table: venv  ## The table of runs/results/robots.md: 33 runs of 300k steps, about 45 minutes
 	$(BIN)/python -m runs.robots_table
+
+bench-taught: venv  ## A Hopper that leans back, a dot that goes left: what no score says; about 10 minutes
+	$(BIN)/python -m runs.taught
+
+bench-drawing: venv  ## What drawing clips for people costs; about 7 minutes
+	$(BIN)/python -m runs.drawing
+
+bench-page: venv  ## 50 scripted people and 5,000 answers over HTTP beside a training; about 8 minutes
+	$(BIN)/python -m runs.web_load
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) $(DEMO) build dist

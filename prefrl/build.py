@@ -147,6 +147,7 @@ def _people_queue(config: Config, store: Store) -> PeopleQueue | None:
     return PeopleQueue(
         store,
         size=people.queue_size,
+        ahead=people.ahead,
         stale_steps=people.stale_steps,
         answers_per_query=people.answers_per_query,
         pauses=people.when_starved == "pause",

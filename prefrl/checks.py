@@ -88,6 +88,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ppo.max_grad_norm": _ABOVE_0,
     "people.answers_per_query": _FROM_1,
     "people.queue_size": _FROM_1,
+    "people.ahead": (0, math.inf),
     "people.stale_steps": _FROM_1,
     "people.fit_share": (0.001, 1),
     "people.repeat_share": (0, 0.5),

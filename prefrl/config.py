@@ -153,8 +153,10 @@ class PeopleConfig:
     """What the agent should learn to do, in a sentence; everybody who labels sees it."""
     answers_per_query: Annotated[int, tyro.conf.arg(aliases=("--answers-per-query",))] = 1
     """Ask this many different people about every pair."""
-    queue_size: Annotated[int, tyro.conf.arg(aliases=("--queue-size",))] = 20
+    queue_size: Annotated[int, tyro.conf.arg(aliases=("--queue-size",))] = 10
     """Most answers that are waited for at a time; pairs are asked as the label schedule says, within this bound."""
+    ahead: int = 3
+    """Pairs that wait even where people are ahead of the label schedule, so that nobody sits before an empty screen."""
     stale_steps: int = 100_000
     """A pair that nobody has answered is dropped for a fresher one once the agent has taken this many more steps."""
     when_starved: Annotated[Literal["pause", "continue"], tyro.conf.arg(aliases=("--when-starved",))] = "pause"

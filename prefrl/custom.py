@@ -101,7 +101,7 @@ def make(
             cannot be drawn.
     """
     kwargs = dict(env_kwargs or {})
-    spec = _spec(env_id)
+    spec = find_spec(env_id)
     horizon = kwargs.pop("max_episode_steps", None) or spec.max_episode_steps or horizon
     if n_envs < 1 or horizon < 1:
         raise UserError(f"expected at least 1 environment and a horizon of at least 1 step, got {n_envs} and {horizon}")
@@ -114,14 +114,19 @@ def make(
         kwargs = {**kwargs, "render_mode": "rgb_array"}
         boxes = _boxes_on_frames(env_id, kwargs, masks, facts)
     obs_boxes = boxes if facts.image is not None else ()
-    env_fns = [lambda: FixedHorizon(PlainSpaces(_gym_make(env_id, kwargs), env_id, obs_boxes), facts.horizon)] * n_envs
+    env_fns = [lambda: FixedHorizon(PlainSpaces(gym_make(env_id, kwargs), env_id, obs_boxes), facts.horizon)] * n_envs
     venv = FramedVecEnv(list(env_fns), env_id, boxes) if rendered else DummyVecEnv(list(env_fns))
     venv.seed(seed)
     source = FrameDrawer("view") if rendered else FrameDrawer("obs") if facts.obs_is_picture else None
     return CustomWorld(env_id, venv, facts.frame_rate, facts.horizon, source)
 
 
-def _spec(env_id: str) -> gym.envs.registration.EnvSpec:
+def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
+    """What an id is registered as, its module imported first.
+
+    Raises:
+        UserError: There is no such id or module.
+    """
     module, colon, name = env_id.rpartition(":")
     if colon and not module:
         raise UserError(f"expected an id such as my_game:MyGame-v0, got {env_id!r}")
@@ -161,7 +166,7 @@ def _missing(e: ImportError, env_id: str) -> UserError:
     return UserError(f"expected the package {name or 'it imports'} for {env_id}, found none; {remedy}")
 
 
-def _gym_make(env_id: str, kwargs: dict[str, Any]) -> Env:
+def gym_make(env_id: str, kwargs: dict[str, Any]) -> Env:
     """`gymnasium.make` without its time limit, which `FixedHorizon` keeps, and with errors of one
     line.
     """
@@ -180,7 +185,7 @@ def _gym_make(env_id: str, kwargs: dict[str, Any]) -> Env:
 
 def _probe(env_id: str, kwargs: dict[str, Any], horizon: int) -> _Facts:
     """Make one copy, look at what it says of itself, and close it."""
-    env = _gym_make(env_id, kwargs)
+    env = gym_make(env_id, kwargs)
     obs, action, fps = env.observation_space, env.action_space, env.metadata.get("render_fps")
     modes = tuple(env.metadata.get("render_modes") or ())
     env.close()
@@ -232,7 +237,7 @@ def _boxes_on_frames(
             "metadata, got "
             f"{list(facts.render_modes)}; add it, or train with a teacher, who needs no pictures"
         )
-    env = _gym_make(env_id, kwargs)
+    env = gym_make(env_id, kwargs)
     try:
         env.reset(seed=0)
         height, width, _ = checked_frame(env.render(), env_id).shape

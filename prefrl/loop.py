@@ -145,7 +145,11 @@ class PreferenceLoop:
 
     def _ask(self, steps: int) -> None:
         self.watch.switch("query")
-        n = self._due(steps) - self.asker.n_asked if self.queue is None else self.queue.room(self._owed(steps), steps)
+        if self.queue is None:
+            n = self._due(steps) - self.asker.n_asked
+        else:
+            left = self.budget.total_labels - self.answers.n_labels
+            n = self.queue.room(self._owed(steps), left, steps)
         if n > 0:
             self.asker.ask(
                 n,

@@ -24,7 +24,7 @@ from prefrl.label_run import check_window
 from prefrl.loop import PreferenceLoop
 from prefrl.pool import Cuts
 from prefrl.rundir import RunDir
-from prefrl.serve_run import check_page
+from prefrl.serve_run import BESIDE_TRAINING, check_page
 from prefrl.watch import draw_first
 
 COMMANDS = {"window": "label", "web": "serve"}
@@ -85,12 +85,13 @@ class People:
         """Open the window or the page; what it says goes to the user."""
         self._process = subprocess.Popen(  # noqa: S603  # our own module
             [sys.executable, "-P", "-m", "prefrl.cli", self.command, str(self.run.path)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             start_new_session=True,  # Ctrl-C is for the training, which lets it end
+            env={**os.environ, BESIDE_TRAINING: "1"},
         )
         threading.Thread(target=self._pass_on, args=(self._process,), daemon=True).start()
 

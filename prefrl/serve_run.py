@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -23,6 +25,9 @@ from prefrl.metrics import read_metrics
 from prefrl.rundir import RunDir
 
 OPERATOR = "operator"
+BESIDE_TRAINING = "PREFRL_BESIDE_TRAINING"
+"""Environment variable: set, the page ends when its standard input does, and so never outlives a training."""
+
 CURVES = {
     "Learned reward per episode": "rollout/ep_learned_rew_mean",
     "Env return (never seen by the agent)": "rollout/ep_env_rew_mean",
@@ -96,7 +101,20 @@ def serve_run(run: RunDir, config: Config) -> None:
             worker_trouble=drawing.trouble,
             curves=lambda: _curves(run),
             listener=listener,
+            stop=_end_of_training() if os.environ.get(BESIDE_TRAINING) else None,
         )
+
+
+def _end_of_training() -> threading.Event:
+    """Set when standard input is closed, which happens however the training ends."""
+    stop = threading.Event()
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    return stop
 
 
 def _web() -> ModuleType:

@@ -125,7 +125,8 @@ class _Training:
         if resume:
             check_resumable(configfile.load(self.run.must_exist().config), config)
         self.world = worlds.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
-        stack.callback(self.world.venv.close)
+        self.closing = stack.enter_context(ExitStack())
+        self.closing.callback(self.world.venv.close)
         clip_steps = worlds.clip_steps(config, self.world)
         if self.with_labels:
             build.check_memory(config, self.world, clip_steps)
@@ -184,6 +185,7 @@ class _Training:
                     self.seeds.evaluation,
                     with_clips=self.world.drawer is not None,
                 )
+        self.closing.close()  # of some games there can be but one at a time, and evaluation makes its own
         summary = summarize(self.config, self.run, self.agent, self.loop, self.watch.seconds)
         write_json(self.run.result, summary)
         return Result(self.run, summary)

@@ -1,15 +1,16 @@
-"""Teach what no score says: a scripted person answers by looking at clips alone, and the behaviour is measured before and after.
+"""Teach what no score says: a scripted person answers by what clips show, and behaviour is measured before and after.
 
-`python -m runs.taught` prints and writes runs/results/taught.md. The Hopper is to stand and lean back further; the dot of
+`make bench-taught` prints and writes runs/results/taught.md. The Hopper is to stand and lean back further; the dot of
 prefrl/Dot-v0 is to go left, though its score pays for reaching a goal.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,11 @@ def teach(name: str, seed: int, folder: Path) -> str:
         run_dir=str(folder / f"{name}-{seed}"),
     )
     before = behaviour(config, None, lesson.measure, 1000)
-    run: RunDir = prefrl.train(config, labeler=person(lesson.measure)).run
-    after = behaviour(configfile.load(run.config), PPO.load(run.policy), lesson.measure, 1000)
-    return f"| {lesson.env_id} | {lesson.wish} | {lesson.labels} | {lesson.steps:,} | {seed} | {before:.2f} | {after:.2f} |"
+    on_score = replace(config, reward="score", run_dir=str(folder / f"{name}-{seed}-score"))
+    runs: list[RunDir] = [prefrl.train(config, labeler=person(lesson.measure)).run, prefrl.train(on_score).run]
+    after, scored = (behaviour(configfile.load(run.config), PPO.load(run.policy), lesson.measure, 1000) for run in runs)
+    named = f"{lesson.env_id} | {lesson.wish} | {lesson.labels} | {lesson.steps:,} | {seed}"
+    return f"| {named} | {before:.2f} | {scored:.2f} | {after:.2f} |"
 
 
 def main() -> None:
@@ -109,17 +112,19 @@ def main() -> None:
     lines = [
         "# What no score says",
         "",
-        "Printed by `python -m runs.taught`. A scripted person compares clips by what they show, never by a score. Lean: mean",
-        "angle of the torso in radians, backwards positive, -1 for every step lying down. Left: mean place, 1 at the left edge, -1 at the right.",
+        "Printed by `make bench-taught`. A scripted person compares clips by what they show, never by a score. Lean:",
+        "mean angle of the torso in radians, backwards positive, -1 for a step lying down. Left: mean place of the",
+        "dot, 1 at the left edge, -1 at the right.",
         "",
-        "| world | wish | answers | steps | seed | at random | taught |",
-        "|---|---|---|---|---|---|---|",
+        "| world | wish | answers | steps | seed | at random | trained on the score | taught |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for name in options.lessons:
             for seed in options.seeds:
                 lines.append(teach(name, seed, Path(folder)))
-                print(lines[-1], flush=True)  # noqa: T201  # the table grows as it is measured
+                sys.stdout.write(f"{lines[-1]}\n")
+                sys.stdout.flush()
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

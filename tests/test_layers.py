@@ -9,20 +9,22 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"cli"},
-    {"flags"},
+    {"check_env", "new_env"},
+    {"check_env_run"},
+    {"flags", "check_env_proof", "check_env_speed", "check_env_contract", "check_env_pictures", "check_env_seeds"},
     {"report_run", "training", "drawing", "labels_run"},
     {"people"},
     {"watch", "serve_run"},
     {"label_run"},
-    {"result", "state", "gallery"},
+    {"result", "state", "gallery", "check_env_game"},
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check"},
-    {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env", "drawing_process"},
+    {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env", "drawing_process", "check_env_calls"},
     {"fit", "labelers"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"},
-    {"networks", "config", "errors"},
+    {"networks", "config", "errors", "check_env_finding"},
     {"loss"},
 ]
 """From the top down; a module imports only from layers below its own."""

@@ -33,27 +33,29 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def queue(store: Store, *, answers_per_query: int = 1, pauses: bool = True) -> PeopleQueue:
-    return PeopleQueue(store, size=10, stale_steps=1000, answers_per_query=answers_per_query, pauses=pauses)
+    return PeopleQueue(store, size=10, ahead=2, stale_steps=1000, answers_per_query=answers_per_query, pauses=pauses)
 
 
-@pytest.mark.parametrize(("owed", "asked"), [(0, 0), (-3, 0), (4, 4), (10, 10), (500, 10)])
-def test_as_many_are_asked_as_the_schedule_owes_within_the_size(store: Store, owed: int, asked: int) -> None:
-    assert queue(store).room(owed, 0) == asked
+@pytest.mark.parametrize(
+    ("owed", "left", "asked"), [(0, 99, 2), (-3, 99, 2), (4, 99, 4), (10, 99, 10), (500, 600, 10), (0, 1, 1), (0, 0, 0)]
+)
+def test_as_many_are_asked_as_the_schedule_owes_within_the_size(store: Store, owed: int, left: int, asked: int) -> None:
+    assert queue(store).room(owed, left, 0) == asked
 
 
 def test_what_waits_already_counts(store: Store) -> None:
     store.add_queries([query(i, 0) for i in range(3)], answers_wanted=1)
-    assert queue(store).room(5, 0) == 2
-    assert queue(store).room(2, 0) == 0
+    assert queue(store).room(5, 99, 0) == 2
+    assert queue(store).room(2, 99, 0) == 0
 
 
 def test_with_several_answers_per_query_fewer_queries_are_asked_and_the_last_answers_are_not_forgotten(
     store: Store,
 ) -> None:
-    assert queue(store, answers_per_query=3).room(9, 0) == 3
-    assert queue(store, answers_per_query=3).room(10, 0) == 4
+    assert queue(store, answers_per_query=3).room(9, 99, 0) == 3
+    assert queue(store, answers_per_query=3).room(10, 99, 0) == 4
     store.add_queries([query(0, 0)], answers_wanted=3)
-    assert queue(store, answers_per_query=3).room(9, 0) == 2
+    assert queue(store, answers_per_query=3).room(9, 99, 0) == 2
 
 
 def test_stale_queries_are_withdrawn_but_not_those_on_a_screen_or_half_answered(store: Store) -> None:
@@ -71,7 +73,7 @@ def test_stale_queries_are_withdrawn_but_not_those_on_a_screen_or_half_answered(
         ms_on_screen=0,
     )
     # Of 10 owed 1 + 2 + 2 still wait once q2 is gone: room for 5 answers, rounded up to 3 queries.
-    assert queue(store, answers_per_query=2).room(10, 1001) == 3
+    assert queue(store, answers_per_query=2).room(10, 99, 1001) == 3
     assert store.withdrawals() == {"q2": "stale: asked at step 0"}
 
 

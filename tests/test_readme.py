@@ -19,7 +19,8 @@ def python_blocks() -> list[str]:
 
 @pytest.mark.slow
 def test_a_game_of_ones_own_trains_from_another_folder_in_under_30_lines(tmp_path: Path) -> None:
-    game, script, _ = python_blocks()
+    game, script, play = python_blocks()
+    assert game == (ROOT / "prefrl" / "templates" / "my_game.py.txt").read_text(encoding="utf-8")
     assert len(script.strip().splitlines()) < 30
     (tmp_path / "envs").mkdir()
     (tmp_path / "envs" / "__init__.py").write_text("MINE = True\n", encoding="utf-8")
@@ -31,6 +32,8 @@ def test_a_game_of_ones_own_trains_from_another_folder_in_under_30_lines(tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert "val_accuracy" in done.stdout
+    (tmp_path / "play.py").write_text(play, encoding="utf-8")
+    subprocess.run([sys.executable, "play.py"], cwd=tmp_path, env=env, check=True)
     agent = PPO.load(tmp_path / "runs" / "mine" / "policy.zip", device="cpu")
     position = np.zeros(2, np.float32)
     moves = np.array([(0, 0), (0.1, 0), (-0.1, 0), (0, 0.1), (0, -0.1)], np.float32)
