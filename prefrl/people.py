@@ -23,6 +23,7 @@ from prefrl.errors import UserError
 from prefrl.label_run import check_window
 from prefrl.loop import PreferenceLoop
 from prefrl.pool import Cuts
+from prefrl.queue import STALE
 from prefrl.rundir import RunDir
 from prefrl.serve_run import BESIDE_TRAINING, check_page
 from prefrl.watch import draw_first
@@ -77,6 +78,7 @@ class People:
         self._newest: str | None = None
         self._newest_at = -np.inf
         self._has_said = False
+        self._withdrawn = set(loop.asker.store.withdrawals())
         self._labels_seen = 0
         self._answered_at = time.monotonic()
         self._reminded_at = self._answered_at
@@ -107,6 +109,7 @@ class People:
         if self.config.labeler == "web" and time.monotonic() - self._newest_at > _NEWEST_EVERY_SECONDS:
             self._newest_at = time.monotonic()
             self._show_newest()
+        self.say_withdrawn()
         write_status(
             self.run.status,
             AgentStatus(
@@ -142,6 +145,14 @@ class People:
                 "prefrl: the agent waits for answers whenever it is far ahead of them (--when-starved continue lets it "
                 "train on)"
             )
+
+    def say_withdrawn(self) -> None:
+        """Say which queries were taken off the queue because something is wrong with them, not for being stale."""
+        for query_id, reason in self.loop.asker.store.withdrawals().items():
+            if query_id not in self._withdrawn:
+                self._withdrawn.add(query_id)
+                if not reason.startswith(STALE):
+                    self.say(f"prefrl: query {query_id} is withdrawn: {reason}")
 
     def remind(self) -> None:
         """Say now and then that pairs wait and nobody answers."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from labeling.store import Store
 
+STALE = "stale"
+"""How the reason begins for which a query is withdrawn that was asked too long ago."""
+
 
 class PeopleQueue:
     """Says how many queries to put before people now, and takes those off that have grown stale.
@@ -43,7 +46,7 @@ class PeopleQueue:
         ]
         with self.store.together():
             for query in stale:
-                self.store.withdraw(query.query_id, f"stale: asked at step {query.asked_at_step:,}")
+                self.store.withdraw(query.query_id, f"{STALE}: asked at step {query.asked_at_step:,}")
         gone = {query.query_id for query in stale}
         wanted = sum(query.n_wanted - query.n_given for query in waiting if query.query_id not in gone)
         missing = min(max(owed, self.ahead), left, self.size) - wanted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -182,3 +183,62 @@ def test_what_people_cannot_be_asked_with_is_said_in_one_line_before_anything_is
     said = capsys.readouterr().err
     assert (code, said.count("\n"), message in said) == (2, 1, True), said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        flags = ["--labeler", "web", "--port", str(port), "--run-dir", str(tmp_path / "run")]
+        assert cli.main(["train", "--env-id", "prefrl/Dot-v0", *flags]) == 2
+    said = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1 port {port}: the port is taken" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["label", "serve"])
+def test_a_folder_that_is_no_run_is_said(tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([command, str(tmp_path / "nothing")]) == 2
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"prefrl: expected the folder of a run (with a config.toml) at {tmp_path}/nothing, found nothing there\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_machine_without_opengl_says_so_before_anything_is_written(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "prefrl.cli", "train", "--env-id", "HalfCheetah-v5", "--labeler", "web"]
+    ran = subprocess.run(
+        [*command, "--port", "0", "--run-dir", str(tmp_path / "run")],
+        env={**os.environ, "MUJOCO_GL": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert "cannot draw robots" in ran.stderr
+    assert "apt install" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_damaged_clip_is_withdrawn_and_said(tmp_path: Path, trainers: list[subprocess.Popen[str]]) -> None:
+    """By the drawing worker, which finds it; the trainer tells, and goes on."""
+    run = RunDir(tmp_path / "run")
+    trainers.append(start(run.path, *TOY, "--total-labels", "20", "--total-timesteps", "4000"))
+    until(run.labels.exists, "the store")
+    person = Person(run, "ann")
+    until(lambda: bool(person.store.queries()), "a query")
+    damaged = person.store.queries()[0]
+    path = person.files.path(damaged.right_clip)
+    path.write_bytes(b"not a clip")
+    until(lambda: damaged.query_id in person.store.withdrawals(), "the withdrawal")
+    person.desk = Desk(person.store, is_drawn=Pictures(run.drawn).has_video, repeat_share=0.0)
+    person.answer(20)
+    said, _ = trainers[0].communicate(timeout=DEADLINE_SECONDS)
+    assert trainers[0].returncode == 0, said
+    assert f"query {damaged.query_id} is withdrawn: clip file {path} is damaged" in said
+    assert damaged.query_id not in person.given
+    person.close()
