@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
+import numpy as np
 import tyro
 
 from labeling.agent_status import read_status
@@ -39,8 +40,11 @@ def main(args: list[str]) -> int:
     options = tyro.cli(LabelArgs, prog="prefrl label", args=args)
     run = RunDir(options.run).must_exist()
     config = configfile.load(run.config)
-    n_answers = label_run(run, config, options.name or config.people.name or login_name())
-    sys.stdout.write(f"{n_answers} answers given; go on labeling by: prefrl label {run.path}\n")
+    n_answers, waits_ms = label_run(run, config, options.name or config.people.name or login_name())
+    line = f"{n_answers} answers given; go on labeling by: prefrl label {run.path}"
+    if waits_ms:
+        line += f"\n95% of the pairs came within {np.percentile(waits_ms, 95):.0f} ms of the key before"
+    sys.stdout.write(f"{line}\n")
     return 0
 
 
@@ -54,11 +58,15 @@ def check_window() -> None:
     _window().check_window()
 
 
-def label_run(run: RunDir, config: Config, labeler: str) -> int:
-    """Open the window, with a drawing worker beside it, until it is closed; returns the answers given."""
+def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[float]]:
+    """Open the window, with a drawing worker beside it, until it is closed.
+
+    Returns how many answers were given, and after how many milliseconds each pair was there once its key was pressed.
+    """
     window = _window()
     window.check_window()
     pictures, people = Pictures(run.drawn), config.people
+    waits_ms: list[float] = []
     with Store(run.labels) as store, DrawingProcess(run.path, "frames", run.path / "drawing.log") as drawing:
         desk = Desk(
             store,
@@ -75,8 +83,10 @@ def label_run(run: RunDir, config: Config, labeler: str) -> int:
             total_labels=config.total_labels,
             read_status=lambda: read_status(run.status),
             worker_trouble=drawing.trouble,
+            how_to_resume=f"prefrl train --run-dir {run.path} --resume",
+            on_painted=waits_ms.append,
         )
-    return n_answers
+    return n_answers, waits_ms
 
 
 def login_name() -> str:

@@ -143,6 +143,31 @@ def _steps(run: RunDir) -> int:
     return -1 if status is None else status.steps
 
 
+@pytest.mark.slow
+def test_runs_of_people_and_of_the_oracle_read_the_same(tmp_path: Path, trainers: list[subprocess.Popen[str]]) -> None:
+    """One report, whoever answered; what a labeler without a screen cannot have is said, not made up."""
+    flags = ["--total-labels", "24", "--total-timesteps", "3000", "--repeat-share", "0.1"]
+    runs = {name: RunDir(tmp_path / name) for name in ("oracle", "page", "window")}
+    trained = ["train", "--env-id", "prefrl/Dot-v0", "--eval.episodes", "2", *flags]
+    assert cli.main([*trained, "--labeler", "oracle", "--run-dir", str(runs["oracle"].path)]) == 0
+    for name in ("page", "window"):  # both stand on the desk, and differ in nothing that is stored
+        trainers.append(start(runs[name].path, *TOY, *flags))
+        until(runs[name].labels.exists, "the store")
+        person = Person(runs[name], name)
+        person.answer(26)
+        person.close()
+        said, _ = trainers[-1].communicate(timeout=DEADLINE_SECONDS)
+        assert trainers[-1].returncode == 0, said
+    for name, run in runs.items():
+        assert cli.main(["report", str(run.path)]) == 0
+        page = (run.path / "report.html").read_text()
+        words = ["Answers", "Labelers", "Per minute", "For the left side", "Same again", "Agreement"]
+        assert [word for word in words if word not in page] == [], name
+        assert ("not applicable" in page) == (name == "oracle")
+        # 25 gaps of a second between 26 answers.
+        assert ("60.0 answers a minute" in page) == (name != "oracle")
+
+
 def test_a_status_of_a_process_that_is_gone_says_stopped(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
