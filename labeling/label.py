@@ -174,7 +174,7 @@ class Invite:
     token_sha256: str
     """Of the token in their link; the token itself is kept nowhere."""
     is_operator: bool
-    """Whether they see the progress of all instead of labeling."""
+    """Whether they see the progress of all."""
 
 
 def check_text(name: str, text: object, max_chars: int) -> None:

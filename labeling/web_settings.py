@@ -1,0 +1,33 @@
+"""What whoever serves the web page decides about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["WebSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """Where the page is served, and how queries are handed out there."""
+
+    host: str = "127.0.0.1"
+    """Interface to listen on; 0.0.0.0 or :: for all."""
+    port: int = 8765
+    """0: any that is free."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Further names by which browsers may call this server."""
+    task: str = ""
+    """What people judge by, in a sentence."""
+    title: str = ""
+    """What is being trained."""
+    total_labels: int
+    """Answers that the run asks for in all."""
+    repeat_share: float = 0.05
+    """See `Desk`."""
+    lease_seconds: float = 120.0
+    """See `Desk`."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"expected a port from 0 (any free one) to 65535, got {self.port}")
