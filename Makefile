@@ -53,7 +53,7 @@ bench-drawing: venv  ## What drawing clips for people costs; about 7 minutes
 	$(BIN)/python -m runs.drawing
 
 bench-page: venv  ## 50 scripted people and 5,000 answers over HTTP beside a training; about 8 minutes
-	$(BIN)/python -m runs.web_load
+	$(BIN)/python -m runs.page
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) $(DEMO) build dist

@@ -155,9 +155,11 @@ class Person:
             await asyncio.sleep(1)
 
 
-async def label(tokens: dict[str, str], port: int, tally: Tally, think_seconds: float, feeder: Feeder) -> None:
-    """All people at once, while queries keep coming."""
-    feeding = asyncio.create_task(feeder.keep_feeding())
+async def label(
+    tokens: dict[str, str], port: int, tally: Tally, think_seconds: float, feeder: Feeder | None = None
+) -> None:
+    """All people at once, while queries keep coming: from a trainer, where there is no feeder."""
+    feeding = asyncio.create_task(feeder.keep_feeding() if feeder is not None else asyncio.sleep(0))
     people = [Person(name, token, port, tally, think_seconds, i) for i, (name, token) in enumerate(tokens.items())]
     await asyncio.gather(*(person.run() for person in people))
     feeding.cancel()
