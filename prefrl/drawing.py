@@ -40,7 +40,7 @@ _STRIP_PIXELS = 4096
 def main(args: list[str]) -> int:
     """Draw for a run until standard input is closed; 2 where nothing can be drawn, with one line on standard error."""
     folder, kind = args
-    os.nice(5)  # training and answering go first
+    os.nice(10)  # training and answering go first
     warnings.simplefilter("ignore")  # the trainer has said them
     run, closed = RunDir(Path(folder)), threading.Event()
     threading.Thread(target=_watch_stdin, args=(closed,), daemon=True).start()

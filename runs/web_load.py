@@ -156,11 +156,22 @@ class Person:
 
 
 async def label(
-    tokens: dict[str, str], port: int, tally: Tally, think_seconds: float, feeder: Feeder | None = None
+    tokens: dict[str, str],
+    port: int,
+    tally: Tally,
+    think_seconds: float,
+    feeder: Feeder | None = None,
+    seed: int = 0,
 ) -> None:
-    """All people at once, while queries keep coming: from a trainer, where there is no feeder."""
+    """All people at once, while queries keep coming: from a trainer, where there is no feeder.
+
+    A second sitting of the same people needs another seed, since ids of labels are drawn from it.
+    """
     feeding = asyncio.create_task(feeder.keep_feeding() if feeder is not None else asyncio.sleep(0))
-    people = [Person(name, token, port, tally, think_seconds, i) for i, (name, token) in enumerate(tokens.items())]
+    people = [
+        Person(name, token, port, tally, think_seconds, 1000 * seed + i)
+        for i, (name, token) in enumerate(tokens.items())
+    ]
     await asyncio.gather(*(person.run() for person in people))
     feeding.cancel()
 

@@ -21,7 +21,8 @@ LAYERS = [
     {"build"},
     {"loop", "worlds", "checks"},
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check"},
-    {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env", "drawing_process", "check_env_calls"},
+    {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
+    | {"drawing_process", "check_env_calls"},
     {"fit", "labelers"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"},
     {"networks", "config", "errors", "check_env_finding"},
