@@ -161,8 +161,8 @@ class PeopleConfig:
     """A pair that nobody has answered is dropped for a fresher one once the agent has taken this many more steps."""
     when_starved: Annotated[Literal["pause", "continue"], tyro.conf.arg(aliases=("--when-starved",))] = "pause"
     """When answers lag behind the label schedule by more than the queue: pause and wait for people, or train on."""
-    fit_share: float = 0.05
-    """Most of the training's time that goes into fitting while people answer; a fit that would exceed it is put off."""
+    fit_share: float = 0.03
+    """Most of the training's time that goes into fitting while people answer; the next fit waits until it stays so."""
     repeat_share: Annotated[float, tyro.conf.arg(aliases=("--repeat-share",))] = 0.05
     """Share of the answers that are silently asked for a second time, to see whether people agree with themselves."""
     lease_seconds: float = 120.0

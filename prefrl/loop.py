@@ -82,6 +82,8 @@ class PreferenceLoop:
         self.episodes = EpisodeReturns(recorder.num_envs)
         self.n_rounds = 0
         self.next_round_at = 0
+        self.next_fit_at = 0.0
+        """On the stopwatch; before it people's answers wait for the next fit."""
         self.must_fit = False
         """Whether there are answers that no fit has seen."""
         self.last_fit: FitReport | None = None
@@ -98,6 +100,8 @@ class PreferenceLoop:
         steps = self.agent.num_timesteps
         if (self.queue is not None or steps >= self.next_round_at) and self._can_ask(steps):
             self.next_round_at = steps + self.budget.round_steps
+            if self.queue is not None:
+                self.take_in()  # what people have answered is not owed any more
             self._ask(steps)
             self.take_in()
             self._fit()
@@ -173,13 +177,16 @@ class PreferenceLoop:
                 stacklevel=2,
             )
             return
+        begin = self.watch.total()
         self.last_fit = self.fitter.fit(answered)
+        self.next_fit_at = begin + (self.watch.total() - begin) / self.fit_share
 
     def _may_fit(self) -> bool:
-        """Whether fits have not yet taken more than their share; answers that come fast are learned from in turns."""
-        if self.queue is None or self.fitter.n_fits == 0:
-            return True
-        return self.watch.seconds.get("fit", 0.0) <= self.fit_share * self.watch.total()
+        """Whether the last fit is so long ago that fitting stays within its share of the time.
+
+        A teacher's rounds are few and far between; people's answers may come faster than they could be fitted.
+        """
+        return self.queue is None or self.watch.total() >= self.next_fit_at
 
     def _reward(self, n_steps: int) -> NDArray[np.float32] | None:
         self.watch.switch("score")

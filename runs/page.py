@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--answers", type=int, default=5000)
     parser.add_argument("--taught", type=int, default=300, help="answers before anything is measured")
-    parser.add_argument("--think-seconds", type=float, default=2.0, help="mean time before an answer")
+    parser.add_argument("--think-seconds", type=float, default=4.0, help="mean time before an answer: what people take")
     parser.add_argument("--quiet-seconds", type=float, default=40.0, help="measured before and after")
     parser.add_argument("--out", type=Path, default=Path("runs/results/page.md"))
     args = parser.parse_args()

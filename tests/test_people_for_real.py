@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from screens import KEYS, Screen, on_screen, promised_ms, virtual_display
+from screens import IS_QUIET, KEYS, Screen, on_screen, promised_ms, virtual_display
 
 from labeling.agent_status import read_status
 from labeling.choice import Choice
@@ -40,19 +40,19 @@ class Training:
 
     def __init__(self, folder: Path, *flags: str, environ: dict[str, str] | None = None) -> None:
         self.run = RunDir(folder / "run")
-        command = [sys.executable, "-P", "-m", "prefrl.cli", "train", *TRAIN, *BUDGET, *flags]
         self.said = folder / "said.txt"
-        with self.said.open("w") as said:
-            self.process = subprocess.Popen(
-                [*command, "--run-dir", str(self.run.path)],
-                stdout=said,
-                stderr=subprocess.STDOUT,
-                env=environ,
-                start_new_session=True,
-            )
+        self.start(*TRAIN, *BUDGET, *flags, environ=environ)
         until(lambda: self.run.labels.exists() or self.process.poll() is not None, "the store")
         assert self.process.poll() is None, self.said.read_text()
         self.store = Store(self.run.labels)
+
+    def start(self, *flags: str, environ: dict[str, str] | None = None) -> None:
+        """Begin, or go on."""
+        command = [sys.executable, "-P", "-m", "prefrl.cli", "train", *flags, "--run-dir", str(self.run.path)]
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen(
+                command, stdout=said, stderr=subprocess.STDOUT, env=environ, start_new_session=True
+            )
 
     def steps(self) -> int:
         status = read_status(self.run.status)
@@ -70,6 +70,7 @@ class Training:
         return self.said.read_text()
 
     def close(self) -> None:
+        self.withdrawn = set(self.store.withdrawals())
         self.store.close()
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -128,6 +129,37 @@ def test_sixty_keys_in_the_window_while_a_halfcheetah_trains(screen: Screen, tmp
     p95 = int(re.findall(r"95% of the pairs came within (\d+) ms", said)[0])
     assert p95 <= promised_ms(100)
     assert training.process.returncode == 130
+
+
+@pytest.mark.slow
+def test_window_closed_and_trainer_stopped_then_both_started_again(screen: Screen, tmp_path: Path) -> None:
+    """Nothing is asked twice, nothing is lost, the order is kept."""
+    n = 30 if IS_QUIET else 8
+    training = Training(tmp_path, "--labeler", "window", environ=screen.environ)
+    try:
+        screen.focus()
+        for i in range(n):
+            _press_until_stored(screen, "a", training.store, i)
+        screen.close_by_x()
+        until(lambda: f"{n} answers given" in training.said.read_text(), "the window's last words")
+        assert "stopped and saved" in training.stop()
+        first = training.store.current_labels()
+        waiting = [w.query_id for w in training.store.waiting()]
+        training.start("--resume", environ=screen.environ)
+        screen.focus()
+        for i in range(n, 2 * n):
+            _press_until_stored(screen, "d", training.store, i)
+        rows = training.store.labels_after(0)
+        training.stop()
+    finally:
+        training.close()
+    assert rows[:n] == first
+    assert [on_screen(row) for row in rows] == [Choice.LEFT] * n + [Choice.RIGHT] * n
+    asked = [row.query_id for row in rows]
+    assert len(set(asked)) == 2 * n
+    assert asked == sorted(asked)
+    still_waiting = [query for query in waiting if query not in training.withdrawn][:n]
+    assert asked[n : n + len(still_waiting)] == still_waiting
 
 
 def _press_until_stored(screen: Screen, key: str, store: Store, n_rows: int) -> None:
