@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import importlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import numpy as np
 import tyro
@@ -44,7 +45,9 @@ def main(args: list[str]) -> int:
     line = f"{n_answers} answers given; go on labeling by: prefrl label {run.path}"
     if waits_ms:
         line += f"\n95% of the pairs came within {np.percentile(waits_ms, 95):.0f} ms of the key before"
-    sys.stdout.write(f"{line}\n")
+    with contextlib.suppress(BrokenPipeError):  # the training that opened this window has ended before it
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
     return 0
 
 
@@ -65,6 +68,7 @@ def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[floa
     """
     window = _window()
     window.check_window()
+    lock = _only_window(run)
     pictures, people = Pictures(run.drawn), config.people
     waits_ms: list[float] = []
     with Store(run.labels) as store, DrawingProcess(run.path, "frames", run.path / "drawing.log") as drawing:
@@ -86,7 +90,27 @@ def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[floa
             how_to_resume=f"prefrl train --run-dir {run.path} --resume",
             on_painted=waits_ms.append,
         )
+    lock.close()
     return n_answers, waits_ms
+
+
+def _only_window(run: RunDir) -> TextIO:
+    """A file that is locked while the window is open, by the system, so that no crash leaves it locked.
+
+    Raises:
+        UserError: A window is open for this run already.
+    """
+    file = (run.path / "window.lock").open("w")
+    try:
+        fcntl = importlib.import_module("fcntl")
+    except ModuleNotFoundError:  # Windows; two windows there would show the same pairs, and store each answer once
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as e:
+        file.close()
+        raise UserError(f"a window is open for {run.path} already; go on labeling there, or close it first") from e
+    return file
 
 
 def login_name() -> str:

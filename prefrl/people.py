@@ -32,6 +32,7 @@ COMMANDS = {"window": "label", "web": "serve"}
 """What opens each way of asking people."""
 
 _POLL_SECONDS = 0.05
+_CLOSE_SECONDS = 20.0
 _REMIND_SECONDS = 60.0
 _NEWEST_EVERY_SECONDS = 30.0
 _NEWEST_SECONDS = 8.0
@@ -102,7 +103,10 @@ class People:
         self.tell(state)
         if self._process is not None and self.config.labeler == "web" and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait()
+            try:
+                self._process.wait(timeout=_CLOSE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
     def tell(self, state: str) -> None:
         """Write how the agent is for those who label."""
@@ -174,7 +178,7 @@ class People:
         assert process.stdout is not None
         for line in process.stdout:
             self.say(line.rstrip("\n"))
-        if process.wait() not in (0, -signal.SIGTERM):
+        if process.wait() not in (0, 2, -signal.SIGTERM):  # 2: it has said what is wrong itself
             what = "window" if self.command == "label" else "page"
             self.say(f"prefrl: the {what} has ended; open it again by: prefrl {self.command} {self.run.path}")
 

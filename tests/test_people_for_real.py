@@ -140,6 +140,10 @@ def test_window_closed_and_trainer_stopped_then_both_started_again(screen: Scree
         screen.focus()
         for i in range(n):
             _press_until_stored(screen, "a", training.store, i)
+        second = [sys.executable, "-P", "-m", "prefrl.cli", "label", str(training.run.path)]
+        ran = subprocess.run(second, env=screen.environ, capture_output=True, text=True, check=False)
+        assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+        assert "a window is open for" in ran.stderr
         screen.close_by_x()
         until(lambda: f"{n} answers given" in training.said.read_text(), "the window's last words")
         assert "stopped and saved" in training.stop()
