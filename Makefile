@@ -53,7 +53,7 @@ people: venv  ## The window and the page in front of a training, with the promis
 bench-taught: venv  ## A Hopper that leans back, a dot that goes left: what no score says; about 10 minutes
 	$(BIN)/python -m runs.taught
 
-bench-drawing: venv  ## What drawing clips for people costs; about 7 minutes
+bench-drawing: venv  ## What drawing clips for people costs; about 6 minutes
 	$(BIN)/python -m runs.drawing
 
 bench-page: venv  ## 50 scripted people and 5,000 answers over HTTP beside a training; about 8 minutes

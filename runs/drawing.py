@@ -144,8 +144,8 @@ def say(line: str) -> None:
 def main() -> None:
     """Print the figures and write them beside the other results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=90.0, help="of each training")
-    parser.add_argument("--pairs", type=int, default=2, help="of trainings, in turn")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each training")
+    parser.add_argument("--pairs", type=int, default=3, help="of trainings, in turn")
     parser.add_argument("--out", type=Path, default=Path("runs/results/drawing.md"))
     options = parser.parse_args()
     lines = [
@@ -160,6 +160,7 @@ def main() -> None:
         lines.append(f"- ALE/Pong-v5, a pair of 25 steps from step {step} of its game: {seconds:.2f} s.")
         say(lines[-1])
     with tempfile.TemporaryDirectory() as folder:
+        ratios = []
         for pair in range(options.pairs):
             alone = train_beside(Path(folder) / f"alone{pair}", 0, options.seconds)
             beside = train_beside(Path(folder) / f"beside{pair}", 10, options.seconds)
@@ -168,6 +169,9 @@ def main() -> None:
                 f"a minute drawn and answered: {beside:,.0f} steps/s, {beside / alone:.3f} of it."
             )
             say(lines[-1])
+            ratios.append(beside / alone)
+    lines.append(f"- Median of the {options.pairs} pairs: {np.median(ratios):.3f}.")
+    say(lines[-1])
     options.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
