@@ -178,9 +178,13 @@ class Desk:
             db.execute(_RENEW, (_monotonic_ms() + self._lease_ms, query_id, labeler))
             lease = db.execute(_FIND_LEASE, (query_id, labeler)).fetchone()
             query = self._store.query(query_id)
-        if lease is None:
-            raise NotOffered(f"query {query_id!r:.200} was not put before {labeler}")
+            if lease is None:
+                raise NotOffered(f"query {query_id!r:.200} was not put before {labeler}")
         return _offer(query_id, query.left_clip, query.right_clip, bool(lease[0]))
+
+    def is_drawn(self, offer: Offer) -> bool:
+        """Whether the pictures of both clips are there; after an undo they may have to be drawn again."""
+        return self._is_drawn(offer.left_clip) and self._is_drawn(offer.right_clip)
 
     def withdraw(self, query_id: str, reason: str) -> None:
         """Takes a query off the queue for good, as when its clip is damaged."""
@@ -189,7 +193,7 @@ class Desk:
     def tally(self, labeler: str) -> Tally:
         """How much that labeler has answered, and how fast."""
         with self._store.reading() as db:
-            (n_answered,) = db.execute("SELECT count(*) FROM current_labels WHERE labeler = ?", (labeler,)).fetchone()
+            (n_answered,) = db.execute(_COUNT_OWN, (labeler,)).fetchone()
             times = [t for (t,) in db.execute(_RECENT_TIMES, (labeler, _RECENT))]
         gaps = [gap for gap in np.diff(sorted(times)).tolist() if gap <= _PAUSE_MS]
         return Tally(n_answered=n_answered, per_minute=60_000 * len(gaps) / sum(gaps) if sum(gaps) else 0.0)
@@ -247,10 +251,14 @@ ON CONFLICT (query_id, labeler) DO UPDATE SET
 _RENEW = "UPDATE leases SET expires_monotonic_ms = ? WHERE query_id = ? AND labeler = ?"
 _FIND_LEASE = "SELECT swapped FROM leases WHERE query_id = ? AND labeler = ?"
 _NEWEST_LABEL = """SELECT label_id, query_id FROM current_labels
-WHERE labeler = ?1 AND (?2 IS NULL OR label_id = ?2) ORDER BY seq DESC LIMIT 1"""
+WHERE labeler = ?1 AND (?2 IS NULL OR label_id = ?2)
+  AND query_id NOT IN (SELECT query_id FROM imports) ORDER BY seq DESC LIMIT 1"""
 _RECENT_TIMES = """SELECT answered_at_utc_ms FROM current_labels
 WHERE labeler = ? ORDER BY seq DESC LIMIT ?"""
+_COUNT_OWN = """SELECT count(*) FROM current_labels WHERE labeler = ?
+  AND query_id NOT IN (SELECT query_id FROM imports)"""
 _COUNT_FRESH = """SELECT count(*) FROM current_labels WHERE labeler = ?
+  AND query_id NOT IN (SELECT query_id FROM imports)
   AND query_id NOT IN (SELECT query_id FROM repeats)"""
 # Newest first: what the person has just answered they would still know.
 _REPEATABLE = """SELECT given.query_id FROM current_labels AS given
@@ -258,6 +266,7 @@ WHERE given.labeler = ?1 AND given.choice <> 'skip'
   AND given.query_id NOT IN (SELECT query_id FROM repeats)
   AND given.query_id NOT IN (SELECT of_query_id FROM repeats WHERE labeler = ?1)
   AND given.query_id NOT IN (SELECT query_id FROM withdrawals)
+  AND given.query_id NOT IN (SELECT query_id FROM imports)
 ORDER BY given.seq DESC"""
 
 

@@ -163,6 +163,8 @@ class WaitingQuery:
     """As in `Query`."""
     is_held: bool
     """Whether somebody was shown it within the last hour."""
+    is_abandoned: bool
+    """Whether it is answered in part, and nobody was shown it within the last ten minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

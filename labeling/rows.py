@@ -35,9 +35,13 @@ OPEN_QUERIES = _ONE_QUERY.replace(
 ORDER BY queries.seq""",
 )
 
+COUNT_OWN = """SELECT count(*) FROM current_labels
+WHERE query_id NOT IN (SELECT query_id FROM repeats) AND query_id NOT IN (SELECT query_id FROM imports)"""
 ALL_QUERIES = _ONE_QUERY.replace("WHERE queries.query_id = ?", "ORDER BY queries.seq")
 WAITING = """SELECT waiting.query_id, wanted, given, asked_at_step,
-  EXISTS (SELECT 1 FROM leases WHERE leases.query_id = waiting.query_id AND leased_at_utc_ms > ?1 - 3600000)
+  EXISTS (SELECT 1 FROM leases WHERE leases.query_id = waiting.query_id AND leased_at_utc_ms > ?1 - 3600000),
+  given > 0 AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.query_id = waiting.query_id
+                            AND leased_at_utc_ms > ?1 - 600000)
 FROM waiting JOIN queries ON queries.query_id = waiting.query_id
 WHERE given < wanted AND is_withdrawn = 0 AND (?2 OR only_labeler IS NULL)
 ORDER BY waiting.rowid"""
@@ -90,8 +94,15 @@ def insert_waiting(db: sqlite3.Connection, query_id: str, wanted: int, only_labe
 
 def stored_waiting(row: tuple[Any, ...]) -> WaitingQuery:
     """What a row of `WAITING` says."""
-    query_id, wanted, given, step, is_held = row
-    return WaitingQuery(query_id=query_id, n_wanted=wanted, n_given=given, asked_at_step=step, is_held=bool(is_held))
+    query_id, wanted, given, step, is_held, is_abandoned = row
+    return WaitingQuery(
+        query_id=query_id,
+        n_wanted=wanted,
+        n_given=given,
+        asked_at_step=step,
+        is_held=bool(is_held),
+        is_abandoned=bool(is_abandoned),
+    )
 
 
 def stored_label(row: tuple[Any, ...]) -> StoredLabel:

@@ -236,6 +236,11 @@ class Session:
         self._n_given = max(0, self._n_given - 1)
         if self._pair is not None:
             self._ahead.push(self._pair)
+        if not self._desk.is_drawn(offer):
+            self._pair, self._has_help = None, False
+            self._remarks.say("Taken back: that pair comes again once it is drawn")
+            self._advance()
+            return
         known = [pair for pair in self._answered if pair.offer == offer]
         if known:
             self._answered.remove(known[-1])

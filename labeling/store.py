@@ -229,6 +229,11 @@ class Store:
         with schema.sqlite_errors(self._path):
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
+    def n_own_labels(self) -> int:
+        """Labels that count and that the run asked for: no repeats, and none of another run."""
+        with self.reading() as db:
+            return int(db.execute(rows.COUNT_OWN).fetchone()[0])
+
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """One state of the store for all that the block reads."""
         return self._in_transaction("DEFERRED")

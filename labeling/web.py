@@ -28,7 +28,7 @@ from labeling.web_routes import Curves, Routes
 from labeling.web_server import WebError, listen, make_server
 from labeling.web_settings import WebSettings
 
-__all__ = ["WebError", "WebSettings", "invite", "links", "listen", "make_app", "serve"]
+__all__ = ["WebError", "WebSettings", "check_hosts", "invite", "links", "listen", "make_app", "serve"]
 
 _ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  compared with, not listened on
 
@@ -121,6 +121,15 @@ def links(settings: WebSettings, port: int, tokens: Mapping[str, str]) -> list[s
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     return [f"{name}: http://{host}:{port}{join_path(token)}" for name, token in tokens.items()]
+
+
+def check_hosts(settings: WebSettings) -> None:
+    """Refuses names by which no browser could reach the page.
+
+    Raises:
+        WebError: the first of them.
+    """
+    _rules(settings)
 
 
 def _rules(settings: WebSettings) -> GuardRules:

@@ -97,7 +97,7 @@ class Guard:
         name = parsed[0]
         if name in self._rules.host_names or (self._rules.any_address and _is_address(name)):
             return None
-        return 403, f"this server does not answer to the name {name:.80}; its operator can allow it: --allowed-hosts"
+        return 403, f"this server does not answer to the name {name:.80}; its operator can allow it: --allowed-host"
 
     async def _body(self, receive: Receive) -> bytes | tuple[int, str]:
         body = bytearray()

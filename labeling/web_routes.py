@@ -62,6 +62,7 @@ class Routes:
     """Tells the operator one line."""
     last_seen: dict[str, float] = field(default_factory=dict)
     """By name, in seconds of the monotonic clock."""
+    _run: str = ""
     _counted: tuple[float, int] = (-_COUNT_SECONDS, 0)
     _progress: tuple[float, dict[str, Any]] = (-_PROGRESS_SECONDS, {})
     _progress_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -125,6 +126,7 @@ class Routes:
     async def next(self, request: Request) -> Response:
         """Queries for this person; those that they hold are kept for them a while longer."""
         person, fields = person_of(request), await read_fields(request, n=int, hold=list)
+        await self._check_run(request)
         hold: list[Any] = fields["hold"]
         if not 0 <= fields["n"] <= _MAX_OFFERS or len(hold) > _MAX_HOLD or not all(map(is_query_id, hold)):
             raise HTTPException(400, f"expected n up to {_MAX_OFFERS} and hold of up to {_MAX_HOLD} query ids")
@@ -151,6 +153,7 @@ class Routes:
             ms_on_screen=int,
         )
         check_ids(fields, "label_id")
+        await self._check_run(request)
         if fields["choice"] not in list(Choice):
             raise HTTPException(400, f"expected a choice of {', '.join(Choice)}")
         fields["choice"] = Choice(fields["choice"])
@@ -164,6 +167,7 @@ class Routes:
     async def undo(self, request: Request) -> Response:
         """Takes an answer back and puts its pair before the person again."""
         person, fields = person_of(request), await read_fields(request, new_label_id=str, label_id=str | None)
+        await self._check_run(request)
         check_ids(fields, "new_label_id", *(["label_id"] if fields["label_id"] is not None else []))
 
         def job(store: Store, desk: Desk) -> tuple[Offer | None, dict[str, Any]]:
@@ -171,7 +175,9 @@ class Routes:
             return offer, asdict(desk.tally(person.name))
 
         offer, you = await self.desk.run(job)
-        return JSONResponse({"offer": None if offer is None else await self._offer_json(offer), "you": you})
+        is_drawn = offer is not None and all(map(self.pictures.has_video, (offer.left_clip, offer.right_clip)))
+        shown = await self._offer_json(offer) if offer is not None and is_drawn else None
+        return JSONResponse({"offer": shown, "undone": offer is not None, "you": you})
 
     async def damaged(self, request: Request) -> Response:
         """A page could not show a pair: takes the query off the queue if its pictures really are damaged."""
@@ -180,6 +186,8 @@ class Routes:
         if not is_query_id(query_id):
             raise HTTPException(400, "expected a query_id")
         query = await self.desk.run(lambda store, desk: store.query(query_id))
+        if not all(map(self.pictures.has_video, query.clip_ids)):
+            return JSONResponse({"withdrawn": False})  # they are being drawn
         for clip_id in query.clip_ids:
             try:
                 await asyncio.to_thread(require_whole, self.pictures, clip_id)
@@ -237,10 +245,25 @@ class Routes:
         await self.desk.run(lambda store, desk: desk.withdraw(query_id, reason))
         self.said(f"query {query_id} was withdrawn: {reason}")
 
+    async def _run_id(self) -> str:
+        """Of this very store: its path may have been another run's before, and the first invite is drawn at random."""
+        if not self._run:
+            invites = await self.desk.run(lambda store, desk: store.invites())
+            first = invites[0].token_sha256 if invites else ""
+            self._run = hashlib.sha256(f"{first} {self.store_path.resolve()}".encode()).hexdigest()[:16]
+        return self._run
+
+    async def _check_run(self, request: Request) -> None:
+        """Refuses what a page still sends that was opened for another run on the same port."""
+        own, sent = await self._run_id(), request.headers.get("x-prefrl-run")
+        if sent not in (None, own):
+            raise HTTPException(421, "this page was opened for another run; load it again")
+
     def _counts_now(self) -> bool:
         return time.monotonic() - self._counted[0] >= _COUNT_SECONDS
 
     async def _read_state(self, person: Person) -> dict[str, Any]:
+        await self._run_id()
         counts_now = self._counts_now()
         numbers = await self.desk.run(lambda store, desk: _numbers(store, desk, person, counts_now, is_short=True))
         return self._state(person, numbers)
@@ -254,7 +277,7 @@ class Routes:
         return {
             "name": person.name,
             "is_operator": person.is_operator,
-            "run": hashlib.sha256(str(self.store_path.resolve()).encode()).hexdigest()[:16],
+            "run": self._run,
             "task": self.settings.task,
             "title": self.settings.title,
             "you": asdict(numbers.you),
@@ -278,7 +301,7 @@ class _Numbers:
 def _numbers(store: Store, desk: Desk, person: Person, counts_now: bool, *, is_short: bool) -> _Numbers:
     """What the store knows of the state; counting walks through many rows, so only what will be looked at."""
     n_waiting = desk.n_waiting(person.name) if is_short else 0
-    return _Numbers(desk.tally(person.name), n_waiting, store.counts().n_labels if counts_now else None)
+    return _Numbers(desk.tally(person.name), n_waiting, store.n_own_labels() if counts_now else None)
 
 
 def _finite(points: Sequence[tuple[float, float]]) -> list[list[float]]:

@@ -153,7 +153,7 @@ def _is_users(filename: str) -> bool:
 
 def _short(filename: str) -> str:
     path = Path(filename)
-    if path.is_absolute() and path.is_relative_to(Path.cwd()):
+    if path.is_absolute() and path.is_relative_to(Path.cwd()) and _is_users(filename):  # no .venv in the same folder
         return str(path.relative_to(Path.cwd()))
     return path.name
 

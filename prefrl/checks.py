@@ -11,7 +11,7 @@ from labeling.teachers import TEACHERS
 from prefrl.config import Config
 from prefrl.configfile import nearest
 from prefrl.errors import UserError
-from prefrl.families import PEOPLE
+from prefrl.families import PEOPLE, names_of
 from prefrl.queries import STRATEGIES
 from prefrl.schedules import SCHEDULES
 
@@ -30,6 +30,7 @@ def check_names(config: Config, *, own_labeler: bool) -> None:
     ):
         if name not in known:
             raise UserError(f"expected {flag} to be one of {', '.join(known)}, got {name!r}{nearest(name, known)}")
+    _check_people(config)
     for path, (low, high) in _RANGES.items():
         value: Any = config
         for part in path.split("."):
@@ -41,6 +42,16 @@ def check_names(config: Config, *, own_labeler: bool) -> None:
                 raise UserError(f"expected {flag} to be {bound}, got {number:g}")
     if config.ppo.n_steps * config.world.n_envs < 2:
         raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
+
+
+def _check_people(config: Config) -> None:
+    wanted, names = config.people.answers_per_query, names_of(config.people.invite)
+    n_people = 1 if config.labeler == "window" else max(1, len(names))
+    if config.labeler in PEOPLE and wanted > n_people:
+        raise UserError(
+            f"expected at least {wanted} people for --answers-per-query {wanted}, got {n_people}; name them by "
+            "--invite (on the page, --labeler web), or ask fewer"
+        )
 
 
 _ABOVE_0 = (1e-12, math.inf)
@@ -92,7 +103,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "people.stale_steps": _FROM_1,
     "people.fit_share": (0.001, 1),
     "people.repeat_share": (0, 0.5),
-    "people.lease_seconds": (1, 3600),
+    "people.lease_seconds": (60, 3600),
     "people.port": (0, 65_535),
     "eval.episodes": _FROM_1,
     "eval.max_steps": _FROM_1,

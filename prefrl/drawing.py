@@ -87,6 +87,8 @@ class DrawingWorker:
         self.closed = closed
         self.files = ClipFiles(run.clips)
         self.pictures = Pictures(run.drawn)
+        self.newest: str | None = None
+        """The last clip of what the agent did lately; its pictures go when another takes its place."""
         self.order: dict[str, None] = dict.fromkeys(_drawn_before(run.drawn))
         """Clips with pictures, the longest unused first."""
 
@@ -102,7 +104,10 @@ class DrawingWorker:
     def draw_waiting(self) -> bool:
         """Draw the first clip that waits without pictures; False where there is none."""
         newest = self._newest()
-        if newest is not None and not self.pictures.has_video(newest) and self._draw(newest) is None:
+        if newest is not None and newest != self.newest:
+            self._delete(self.newest)
+            self.newest = newest
+            self._draw(newest)
             return True
         for query_id, clip_ids in self._waiting():
             for clip_id in clip_ids:
@@ -134,8 +139,8 @@ class DrawingWorker:
         try:
             clip = self.files.read(clip_id)
             frames = self.drawer.draw(clip.obs, clip.view)
-        except ValueError as e:  # a damaged file, or a view that the world cannot draw
-            return str(e)
+        except Exception as e:  # a damaged file, a view that cannot be drawn, or whatever a user's own drawing raises
+            return str(e) or type(e).__name__
         while True:
             try:
                 self._write(clip, frames)
@@ -166,9 +171,14 @@ class DrawingWorker:
         """Delete pictures of clips that have long been answered."""
         for clip_id in list(self.order)[: max(0, len(self.order) - KEEP_CLIPS)]:
             del self.order[clip_id]
-            # The facts first: without them the page takes the clip for not drawn.
-            for ending in reversed(ENDINGS):
-                self.pictures.path(clip_id, ending).unlink(missing_ok=True)
+            self._delete(clip_id)
+
+    def _delete(self, clip_id: str | None) -> None:
+        if clip_id is None or clip_id in self.order:
+            return
+        # The facts first: without them the page takes the clip for not drawn.
+        for ending in reversed(ENDINGS):
+            self.pictures.path(clip_id, ending).unlink(missing_ok=True)
 
 
 def film_strip(frames: NDArray[np.uint8]) -> tuple[bytes, int]:

@@ -6,6 +6,12 @@ PEOPLE = ("window", "web")
 """Labelers that are people; each names the way they are asked."""
 
 
+def names_of(invite: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of people who are invited, given one by one or with commas between them; each once."""
+    names = [name.strip() for words in invite for name in words.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
 def family(env_id: str) -> str:
     """Which kind of world an id names: atari, robots, toy, or custom for every other Gymnasium id."""
     if env_id.startswith("ALE/"):

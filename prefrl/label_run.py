@@ -16,7 +16,7 @@ import tyro
 
 from labeling.agent_status import read_status
 from labeling.desk import Desk
-from labeling.label import MAX_NAME_CHARS
+from labeling.label import MAX_NAME_CHARS, check_text
 from labeling.pictures import Pictures
 from labeling.store import Store
 from prefrl import configfile
@@ -68,6 +68,7 @@ def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[floa
     """
     window = _window()
     window.check_window()
+    check_text("the name of a person", labeler, MAX_NAME_CHARS)
     lock = _only_window(run)
     pictures, people = Pictures(run.drawn), config.people
     waits_ms: list[float] = []

@@ -112,12 +112,18 @@ class PreferenceLoop:
         """Whether the agent should wait for people: it is further ahead of their answers than it may be."""
         if self.queue is None or not self.n_rounds:
             return False
+        if not self._has_clips() and not self.asker.store.waiting():
+            return False  # resumed: nothing can be asked before the agent has acted again
         return self.queue.is_starved(self._owed(self.agent.num_timesteps), is_untaught=self.fitter.n_fits == 0)
 
     def serve_people(self) -> None:
         """What a round does for people, without the agent moving on: take their answers in, keep the queue filled."""
         self.take_in()
-        self._ask(self.agent.num_timesteps)
+        if self._has_clips():
+            self._ask(self.agent.num_timesteps)
+
+    def _has_clips(self) -> bool:
+        return self.recorder.has_pool and self.recorder.pool.can_cut(self.asker.facts.n_steps)
 
     def take_in(self) -> None:
         """Take in the labels that the store has and this process has not seen."""

@@ -16,7 +16,6 @@ import numpy as np
 from labeling.agent_status import AgentStatus, write_status
 from labeling.clip import ClipFiles
 from labeling.label import utc_ms_now
-from prefrl import worlds
 from prefrl.asking import cut_clips
 from prefrl.config import Config
 from prefrl.errors import UserError
@@ -27,6 +26,7 @@ from prefrl.queue import STALE
 from prefrl.rundir import RunDir
 from prefrl.serve_run import BESIDE_TRAINING, check_page
 from prefrl.watch import draw_first
+from prefrl.world import World
 
 COMMANDS = {"window": "label", "web": "serve"}
 """What opens each way of asking people."""
@@ -39,7 +39,7 @@ _NEWEST_SECONDS = 8.0
 _NEWEST_STEPS = 240
 
 
-def check_people(config: Config) -> None:
+def check_people(config: Config, world: World) -> None:
     """Make sure that people can be asked on this machine, before anything is written.
 
     Raises:
@@ -50,13 +50,9 @@ def check_people(config: Config) -> None:
         check_window()
     else:
         check_page(config)
-    world = worlds.make_world(config, n_envs=1, seed=0, views=True)
-    try:
-        if world.drawer is None:
-            raise UserError(f"expected an environment that can be drawn, got {config.env_id}")
-        draw_first(world, world.drawer)
-    finally:
-        world.venv.close()
+    if world.drawer is None:
+        raise UserError(f"expected an environment that can be drawn, got {config.env_id}")
+    draw_first(world, world.drawer)
 
 
 class People:

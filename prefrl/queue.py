@@ -42,11 +42,13 @@ class PeopleQueue:
         stale = [
             query
             for query in waiting
-            if agent_step - query.asked_at_step > self.stale_steps and not query.n_given and not query.is_held
+            if (agent_step - query.asked_at_step > self.stale_steps and not query.n_given and not query.is_held)
+            or query.is_abandoned
         ]
         with self.store.together():
             for query in stale:
-                self.store.withdraw(query.query_id, f"{STALE}: asked at step {query.asked_at_step:,}")
+                why = "too few people to answer it" if query.is_abandoned else f"asked at step {query.asked_at_step:,}"
+                self.store.withdraw(query.query_id, f"{STALE}: {why}")
         gone = {query.query_id for query in stale}
         wanted = sum(query.n_wanted - query.n_given for query in waiting if query.query_id not in gone)
         missing = min(max(owed, self.ahead), left, self.size) - wanted

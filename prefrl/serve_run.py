@@ -9,17 +9,19 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from labeling.agent_status import read_status
+from labeling.label import MAX_NAME_CHARS, check_text
 from labeling.pictures import Pictures
 from labeling.store import Store
 from prefrl import configfile
 from prefrl.config import Config
 from prefrl.drawing_process import DrawingProcess
 from prefrl.errors import UserError
+from prefrl.families import names_of
 from prefrl.label_run import login_name
 from prefrl.metrics import read_metrics
 from prefrl.rundir import RunDir
@@ -69,26 +71,19 @@ def check_page(config: Config) -> None:
         ValueError: Of the page's own: the port is taken, there is no such host.
     """
     web = _web()
+    for name in _names(config):
+        check_text("the name of a person", name, MAX_NAME_CHARS)
+    web.check_hosts(_settings(web, config))
     web.listen(config.people.host, config.people.port).close()
 
 
 def serve_run(run: RunDir, config: Config) -> None:
     """Serve the page of a run, with a drawing worker beside it, until the process is told to end."""
     web = _web()
-    people = config.people
-    settings = web.WebSettings(
-        host=people.host,
-        port=people.port,
-        allowed_hosts=people.allowed_hosts,
-        task=people.task,
-        title=config.env_id,
-        total_labels=config.total_labels,
-        repeat_share=people.repeat_share,
-        lease_seconds=people.lease_seconds,
-    )
-    listener = web.listen(people.host, people.port)  # first of all: a second page must not make tokens
+    settings = _settings(web, config)
+    listener = web.listen(settings.host, settings.port)  # first of all: a second page must not make tokens
     with Store(run.labels) as store:
-        names = people.invite or (people.name or login_name(),)
+        names = _names(config)
         tokens = web.invite(store, names) | web.invite(store, [OPERATOR], is_operator=True)
     with DrawingProcess(run.path, "video", run.path / "drawing.log") as drawing:
         web.serve(
@@ -115,6 +110,32 @@ def _end_of_training() -> threading.Event:
 
     threading.Thread(target=watch, daemon=True).start()
     return stop
+
+
+def _names(config: Config) -> tuple[str, ...]:
+    """Who gets a link to label.
+
+    Raises:
+        UserError: Somebody has the operator's name.
+    """
+    names = names_of(config.people.invite) or (config.people.name or login_name(),)
+    if OPERATOR in names:
+        raise UserError(f"expected other names than {OPERATOR}, who has a link of their own; choose another --invite")
+    return names
+
+
+def _settings(web: ModuleType, config: Config) -> Any:  # WebSettings, of the package that may be missing
+    people = config.people
+    return web.WebSettings(
+        host=people.host,
+        port=people.port,
+        allowed_hosts=people.allowed_hosts,
+        task=people.task,
+        title=config.env_id,
+        total_labels=config.total_labels,
+        repeat_share=people.repeat_share,
+        lease_seconds=people.lease_seconds,
+    )
 
 
 def _web() -> ModuleType:

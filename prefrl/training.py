@@ -131,7 +131,7 @@ class _Training:
         if self.with_labels:
             build.check_memory(config, self.world, clip_steps)
         if config.labeler in PEOPLE and self.with_labels:
-            check_people(config)
+            check_people(config, self.world)
         if not resume:
             self.run.create()
         write_text(self.run.config, configfile.dump(config))

@@ -247,3 +247,7 @@ def test_imported_labels_are_marked_and_come_once(tmp_path: Path, store: Store) 
         assert new.add_imported("runs/old", queries, given) == 0
         assert new.imports() == dict.fromkeys(["q0", "q1", "q2"], "runs/old")
         assert new.waiting() == []
+        # The same person labels here, too: what came from elsewhere is not theirs to undo, nor counts for repeats.
+        again = desk_at(new, repeat_share=0.5)
+        assert again.undo("ann", "undo") is None
+        assert (again.tally("ann").n_answered, new.n_own_labels(), new.counts().n_labels) == (0, 0, 3)

@@ -37,9 +37,11 @@ def until(condition: Callable[[], bool], what: str) -> None:
 class Person:
     """Answers through the desk, as window and page do; likes the dot on the left."""
 
-    def __init__(self, run: RunDir, name: str, is_drawn: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(
+        self, run: RunDir, name: str, is_drawn: Callable[[str], bool] = lambda _: True, repeat_share: float = 0.1
+    ) -> None:
         self.store = Store(run.labels)
-        self.desk = Desk(self.store, is_drawn=is_drawn, repeat_share=0.1, rng=np.random.default_rng(0))
+        self.desk = Desk(self.store, is_drawn=is_drawn, repeat_share=repeat_share, rng=np.random.default_rng(0))
         self.files = ClipFiles(run.clips)
         self.name = name
         self.given: list[str] = []
@@ -120,6 +122,27 @@ def test_people_teach_while_the_agent_trains_and_a_resumed_run_goes_on_where_the
 
 
 @pytest.mark.slow
+def test_a_run_stopped_while_its_first_answers_were_waited_for_goes_on(
+    tmp_path: Path, trainers: list[subprocess.Popen[str]]
+) -> None:
+    """The agent has not acted yet in the new process, so that there is nothing to ask about but what waits."""
+    run = RunDir(tmp_path / "run")
+    trainers.append(start(run.path, *TOY, "--total-labels", "80", "--total-timesteps", "6000", "--repeat-share", "0"))
+    until(run.labels.exists, "the store")
+    person = Person(run, "ann", repeat_share=0.0)
+    until(lambda: bool(person.store.waiting()), "a query")
+    trainers[0].send_signal(signal.SIGINT)
+    trainers[0].communicate(timeout=DEADLINE_SECONDS)
+    person.answer(1)
+    trainers.append(start(run.path, "--resume"))
+    person.answer(79)
+    said, _ = trainers[1].communicate(timeout=DEADLINE_SECONDS)
+    assert trainers[1].returncode == 0, said
+    assert run.read_result()["labels"] == len(set(person.given)) == 80
+    person.close()
+
+
+@pytest.mark.slow
 def test_the_agent_trains_on_between_answers_and_waits_where_it_should(
     tmp_path: Path, trainers: list[subprocess.Popen[str]]
 ) -> None:
@@ -196,6 +219,10 @@ def test_a_status_of_a_process_that_is_gone_says_stopped(tmp_path: Path) -> None
         (["--labeler", "window"], "display"),
         (["--labeler", "web", "--host", "256.1.1.1"], "no such host"),
         (["--labeler", "webb"], "did you mean web"),
+        (["--labeler", "window", "--answers-per-query", "2"], "expected at least 2 people"),
+        (["--labeler", "web", "--invite", "ann,bo", "--answers-per-query", "3"], "got 2; name them by --invite"),
+        (["--labeler", "web", "--invite", "operator", "--port", "0"], "expected other names than operator"),
+        (["--labeler", "web", "--invite", "x" * 65, "--port", "0"], "1 to 64 printable characters"),
         (["--labeler", "web", "--queue-size", "0"], "expected --people.queue-size to be at least 1, got 0"),
     ],
 )

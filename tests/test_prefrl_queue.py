@@ -10,6 +10,7 @@ import pytest
 
 from labeling.choice import Choice
 from labeling.desk import Desk
+from labeling.label import utc_ms_now
 from labeling.store import Query, Store
 from prefrl.queue import PeopleQueue
 
@@ -75,6 +76,28 @@ def test_stale_queries_are_withdrawn_but_not_those_on_a_screen_or_half_answered(
     # Of 10 owed 1 + 2 + 2 still wait once q2 is gone: room for 5 answers, rounded up to 3 queries.
     assert queue(store, answers_per_query=2).room(10, 99, 1001) == 3
     assert store.withdrawals() == {"q2": "stale: asked at step 0"}
+
+
+def test_queries_that_too_few_people_answer_make_room_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.add_queries([query(0, 0)], answers_wanted=2)
+    desk = Desk(store, is_drawn=lambda _: True, repeat_share=0.0)
+    (offer,) = desk.offers("ann", 1)
+    desk.answer(
+        "ann",
+        label_id="a",
+        query_id=offer.query_id,
+        choice=Choice.LEFT,
+        shown_at_utc_ms=0,
+        answered_at_utc_ms=0,
+        ms_on_screen=0,
+    )
+    assert queue(store, answers_per_query=2).room(2, 99, 0) == 1
+    assert store.withdrawals() == {}
+    later = utc_ms_now() + 11 * 60_000
+    monkeypatch.setattr("labeling.store.utc_ms_now", lambda: later)
+    assert queue(store, answers_per_query=2).room(2, 99, 0) == 1
+    assert store.withdrawals() == {"q0": "stale: too few people to answer it"}
+    assert len(store.current_labels()) == 1
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,14 @@ export function steps(n) {
   return `${n}`;
 }
 
+let run = null;
+
+/** Whether the server still serves the run that this page was opened for; all that is sent says which that is. */
+export function isSameRun(id) {
+  run ??= id;
+  return run === id;
+}
+
 /** One request to the server: its status and JSON, or status 0 where it cannot be reached. */
 export async function ask(path, body) {
   const limit = new AbortController();
@@ -32,6 +40,7 @@ export async function ask(path, body) {
   if (body !== undefined) {
     Object.assign(options, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   }
+  if (body !== undefined && run !== null) options.headers["X-Prefrl-Run"] = run;
   try {
     const response = await fetch(path, options);
     return { status: response.status, data: await response.json().catch(() => ({})) };

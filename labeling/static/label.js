@@ -1,5 +1,5 @@
 // The labeling page: pairs come in ahead of time, answers go out in order, and neither waits for the other.
-import { $, ask, newId } from "./dom.js";
+import { $, ask, isSameRun, newId } from "./dom.js";
 import { Playback } from "./clips.js";
 import { REPEATING, actionOf } from "./keys.js";
 import { Outbox } from "./outbox.js";
@@ -57,6 +57,7 @@ async function refill() {
   const { status, data } = await ask("/api/next", { n, hold: hold.slice(0, 64) });
   isAsking = false;
   if (status === 200) {
+    if (!isSameRun(data.state.run)) return location.reload();
     page.state = data.state;
     const isSettled = page.outbox.entries().length === 0; // else the server may not know yet what was answered
     const fresh = data.offers.filter((offer) => isSettled || !answered.has(offer.query_id));
@@ -166,7 +167,7 @@ function bringBack(offer) {
 function acked(entry, data) {
   if (data.you) page.state.you = data.you;
   if (entry.path !== "/api/undo" || entry.body.label_id !== null) return;
-  if (data.offer === null) say("There is nothing to take back.");
+  if (data.offer === null) say(data.undone ? "Taken back: that pair comes again soon." : "There is nothing to take back.");
   else bringBack(data.offer); // answered before this page was loaded, so only the server knew which
 }
 
@@ -268,6 +269,7 @@ async function start() {
     setTimeout(start, 2_000);
     return;
   }
+  isSameRun(data.run);
   page.state = data;
   page.outbox = new Outbox(`${data.run}:${data.name}`, ask, { acked, refused, changed: paint });
   listen();
