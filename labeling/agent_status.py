@@ -7,8 +7,6 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-STATES = ("training", "waiting", "ended", "stopped")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
@@ -55,6 +53,6 @@ def _is_alive(process_id: int) -> bool:
         os.kill(process_id, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OSError):
+    except OSError:  # it is there, and another user's
         return True
     return True

@@ -43,7 +43,6 @@ def serve(
     said: Callable[[str], None],
     worker_trouble: Callable[[], str | None] = lambda: None,
     curves: Callable[[], Curves] = dict,
-    newest_video: Callable[[], str | None] = lambda: None,
     listener: socket.socket | None = None,
     stop: threading.Event | None = None,
 ) -> None:
@@ -58,7 +57,6 @@ def serve(
         said: Tells the operator one line.
         worker_trouble: Why clips are not being drawn; None where all is well.
         curves: What the progress page draws.
-        newest_video: Id of a clip of what the agent did lately; where None, `AgentStatus.newest_clip`.
         listener: From `listen`, where the caller wanted to know early that the port is free.
         stop: For callers that cannot send signals.
 
@@ -89,7 +87,6 @@ def serve(
             read_status=read_status,
             worker_trouble=worker_trouble,
             curves=curves,
-            newest_video=newest_video,
             said=said,
         )
         server = make_server(make_app(routes, port=port, rules=rules))

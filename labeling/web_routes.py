@@ -56,8 +56,6 @@ class Routes:
     worker_trouble: Callable[[], str | None]
     """Why clips are not being drawn; None where they are."""
     curves: Callable[[], Curves]
-    newest_video: Callable[[], str | None]
-    """Id of a clip of what the agent did lately."""
     said: Callable[[str], None]
     """Tells the operator one line."""
     last_seen: dict[str, float] = field(default_factory=dict)
@@ -223,7 +221,7 @@ class Routes:
         )
 
     def _newest_video(self, status: AgentStatus | None) -> dict[str, Any] | None:
-        clip_id = self.newest_video() or (status.newest_clip if status else None)
+        clip_id = None if status is None else status.newest_clip
         if clip_id is None:
             return None
         try:

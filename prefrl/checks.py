@@ -31,6 +31,8 @@ def check_names(config: Config, *, own_labeler: bool) -> None:
         if name not in known:
             raise UserError(f"expected {flag} to be one of {', '.join(known)}, got {name!r}{nearest(name, known)}")
     _check_people(config)
+    if config.labels_from and config.reward == "score":
+        raise UserError("expected no --labels-from with --reward score, which learns from no label; leave one out")
     for path, (low, high) in _RANGES.items():
         value: Any = config
         for part in path.split("."):

@@ -107,7 +107,9 @@ class DrawingWorker:
         if newest is not None and newest != self.newest:
             self._delete(self.newest)
             self.newest = newest
-            self._draw(newest)
+            trouble = self._draw(newest)
+            if trouble is not None:
+                sys.stderr.write(f"the agent's latest behaviour is not drawn: {trouble}\n")
             return True
         for query_id, clip_ids in self._waiting():
             for clip_id in clip_ids:

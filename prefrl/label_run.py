@@ -72,7 +72,7 @@ def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[floa
     lock = _only_window(run)
     pictures, people = Pictures(run.drawn), config.people
     waits_ms: list[float] = []
-    with Store(run.labels) as store, DrawingProcess(run.path, "frames", run.path / "drawing.log") as drawing:
+    with Store(run.labels) as store, DrawingProcess(run.path, "frames", run.drawing_log) as drawing:
         desk = Desk(
             store,
             is_drawn=pictures.has_frames,
@@ -101,7 +101,7 @@ def _only_window(run: RunDir) -> TextIO:
     Raises:
         UserError: A window is open for this run already.
     """
-    file = (run.path / "window.lock").open("w")
+    file = run.window_lock.open("w")
     try:
         fcntl = importlib.import_module("fcntl")
     except ModuleNotFoundError:  # Windows; two windows there would show the same pairs, and store each answer once

@@ -49,6 +49,16 @@ class RunDir:
         return self.path / "drawn"
 
     @property
+    def drawing_log(self) -> Path:
+        """What the drawing worker says."""
+        return self.path / "drawing.log"
+
+    @property
+    def window_lock(self) -> Path:
+        """Locked while a window is open."""
+        return self.path / "window.lock"
+
+    @property
     def status(self) -> Path:
         """How the agent is doing, for those who label."""
         return self.path / "agent.json"

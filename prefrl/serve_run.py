@@ -85,7 +85,7 @@ def serve_run(run: RunDir, config: Config) -> None:
     with Store(run.labels) as store:
         names = _names(config)
         tokens = web.invite(store, names) | web.invite(store, [OPERATOR], is_operator=True)
-    with DrawingProcess(run.path, "video", run.path / "drawing.log") as drawing:
+    with DrawingProcess(run.path, "video", run.drawing_log) as drawing:
         web.serve(
             run.labels,
             Pictures(run.drawn),
