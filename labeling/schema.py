@@ -6,6 +6,7 @@ import contextlib
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def _set_journal(connection: sqlite3.Connection, path: Path) -> None:
     can_wal = is_wal_safe(sqlite3.sqlite_version_info) and _is_local(path)
     is_empty = connection.execute("PRAGMA page_count").fetchone() == (0,)
     if can_wal and is_empty:
-        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        mode = _begin_wal(connection)
     elif not can_wal and mode == "wal":
         mode = "delete"
         try:
@@ -160,6 +161,24 @@ def _set_journal(connection: sqlite3.Connection, path: Path) -> None:
                 f"can lose labels ({error}); close it there, or update SQLite to 3.51.3"
             ) from error
     connection.execute(f"PRAGMA synchronous = {'FULL' if mode == 'wal' else 'EXTRA'}")
+
+
+def _begin_wal(connection: sqlite3.Connection) -> str:
+    """Switches an empty file to WAL; returns the mode that it is in, another process may have been first.
+
+    SQLite does not wait here while another writes the file's first page, but refuses at once: a transaction that does
+    nothing waits for that one to end.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while connection.execute("PRAGMA page_count").fetchone() == (0,):
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
 
 def _is_local(path: Path) -> bool:

@@ -216,6 +216,37 @@ def test_the_journal_is_as_safe_as_it_can_be(
         assert reader.counts().n_labels == 1
 
 
+@pytest.mark.parametrize("first", ["nothing", "a WAL store", "a store of an older SQLite"])
+def test_wal_waits_for_whoever_writes_the_empty_file(
+    path: Path, set_wal: Callable[[bool, bool], None], first: str
+) -> None:
+    """SQLite itself would refuse at once, and one of two processes that open a new store together would die of it."""
+    set_wal(True, True)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    seen: list[str] = []
+
+    def on_statement(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE":  # about to wait for the other
+            seen.append(statement)
+            if first == "a store of an older SQLite":
+                other.execute("CREATE TABLE t (x)")
+                other.execute("COMMIT")
+            elif other.in_transaction:
+                other.execute("ROLLBACK")
+                if first == "a WAL store":
+                    other.execute("PRAGMA journal_mode = WAL")
+
+    mine = sqlite3.connect(path, isolation_level=None, timeout=30)
+    mine.set_trace_callback(on_statement)
+    schema._set_journal(mine, path)
+    mine.set_trace_callback(None)
+    assert seen
+    assert journal(mine) == (("delete", EXTRA) if first == "a store of an older SQLite" else ("wal", FULL))
+    mine.close()
+    other.close()
+
+
 def test_an_older_sqlite_turns_wal_off_or_refuses(path: Path, set_wal: Callable[[bool, bool], None]) -> None:
     set_wal(True, True)
     newer = Store(path)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -474,6 +475,9 @@ def fork(work: Callable[[], None]) -> int:
         try:
             work()
             status = 0
+        except BaseException:
+            traceback.print_exc()  # nobody else will: the process ends here
+            sys.stderr.flush()
         finally:
             os._exit(status)
     return child
