@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 
 IntArray = NDArray[np.int64]
@@ -130,9 +131,7 @@ class Pool:
         Raises:
             ValueError: No stretch of `clip_steps` steps of one episode is held.
         """
-        envs, starts = self._valid_starts(clip_steps, recent_steps)
-        if len(envs) == 0 and recent_steps is not None:
-            envs, starts = self._valid_starts(clip_steps, None)
+        envs, starts = self._recent_starts(clip_steps, recent_steps)
         if len(envs) == 0:
             raise ValueError(
                 f"expected at least {clip_steps} steps of one episode to cut a clip from; none of the "
@@ -140,6 +139,13 @@ class Pool:
             )
         pick = rng.integers(len(envs), size=n_clips)
         return Cuts(envs[pick], starts[pick])
+
+    def _recent_starts(self, clip_steps: int, recent_steps: int | None) -> tuple[IntArray, IntArray]:
+        """Valid starts among recent steps, or among all that are held where recent ones have none."""
+        envs, starts = self._valid_starts(clip_steps, recent_steps)
+        if len(envs) == 0 and recent_steps is not None:
+            return self._valid_starts(clip_steps, None)
+        return envs, starts
 
     def _valid_starts(self, clip_steps: int, recent_steps: int | None) -> tuple[IntArray, IntArray]:
         held = self.n_steps if recent_steps is None else min(self.n_steps, recent_steps)
@@ -196,6 +202,20 @@ class Pool:
         """Env rewards (M, T), for teachers and evaluation only."""
         envs, rows = self._index(cuts, clip_steps)
         return self._env_rewards[rows, envs]
+
+    def recent_returns(self, clip_steps: int, recent_steps: int) -> NDArray[np.float64]:
+        """Env return of every clip that `sample` may draw from the same steps, (M,): for teachers only.
+
+        Each is summed on its own and not taken from running sums, so that equal rewards give equal returns.
+        """
+        envs, starts = self._recent_starts(clip_steps, recent_steps)
+        if len(envs) == 0:
+            return np.empty(0)
+        first = int(starts.min())
+        rows = np.arange(first, self.position) % self.capacity
+        rewards = self._env_rewards[rows].astype(np.float64)  # (S, N)
+        returns: NDArray[np.float64] = sliding_window_view(rewards, clip_steps, axis=0).sum(axis=-1)  # (S - T + 1, N)
+        return returns[starts - first, envs]
 
     def views(self, cuts: Cuts, clip_steps: int) -> NDArray[Any] | None:
         """Rows of the world's `info["view"]`, (M, T, *V); None where the world gives none."""

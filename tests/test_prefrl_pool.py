@@ -73,6 +73,44 @@ def test_no_clip_at_all_is_an_error_that_says_so() -> None:
         starts(counting_pool(100, [5, 5]), 6)
 
 
+def test_recent_returns_are_those_of_all_clips_that_may_be_drawn_and_never_cross_a_reset() -> None:
+    # The step at t pays t / 2; clips of 4 steps from s pay (4 s + 6) / 2 = 2 s + 3.
+    pool = counting_pool(100, [5, 3, 7])
+    assert pool.recent_returns(4, 100).tolist() == [3, 5, 19, 21, 23, 25]  # from 0, 1, 8, 9, 10, 11
+    assert pool.recent_returns(4, 6).tolist() == [21, 23, 25]  # from 9, 10, 11 among the last 6 steps
+    assert pool.recent_returns(7, 6).tolist() == [38.5]  # no clip among them, so among all: from 8, 8/2 + ... + 14/2
+    assert pool.recent_returns(8, 100).tolist() == []
+
+
+def test_recent_returns_of_a_ring_that_has_gone_round() -> None:
+    pool = counting_pool(10, [9, 9, 9])  # holds steps 17 to 26
+    assert pool.recent_returns(4, 100).tolist() == [2 * s + 3 for s in range(18, 24)]
+    cuts = Cuts(np.zeros(6, np.int64), np.arange(18, 24))
+    np.testing.assert_array_equal(pool.recent_returns(4, 100), pool.env_rewards(cuts, 4).sum(axis=1))
+
+
+def test_recent_returns_of_several_environments_are_their_own() -> None:
+    pool = Pool(Layout((1,), np.float32, (), np.int64, None, np.int64, 1), 2, 50)
+    for t in range(6):
+        pool.add(
+            np.zeros((2, 1), np.float32),
+            np.zeros(2, np.int64),
+            np.array([1, 10**t], np.float32),
+            None,
+            np.array([0, t // 3]),
+            np.array([t, t % 3]),
+        )
+    # The first env plays one episode of 6 steps, the second two of 3 that pay 1, 10, 100 and 1,000, 10,000, 100,000.
+    assert sorted(pool.recent_returns(3, 50).tolist()) == [3, 3, 3, 3, 111, 111_000]
+
+
+def test_recent_returns_of_equal_rewards_are_equal_to_the_bit() -> None:
+    pool = Pool(Layout((1,), np.float32, (), np.int64, None, np.int64, 1), 1, 500)
+    for t in range(400):
+        pool.add(np.zeros((1, 1)), np.zeros(1), np.full(1, 0.1, np.float32), None, np.zeros(1, np.int64), np.array([t]))
+    assert len(set(pool.recent_returns(37, 400).tolist())) == 1
+
+
 def test_stacks_come_back_as_the_learner_saw_them_from_planes_stored_once() -> None:
     pool = counting_pool(100, [5, 5], n_stack=3)
     cuts = Cuts(np.array([0, 0, 0]), np.array([5, 6, 2]))
