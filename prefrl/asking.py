@@ -17,7 +17,7 @@ from labeling.clip import Clip, ClipFiles
 from labeling.store import Label, Query, Store
 from prefrl.answers import Answers
 from prefrl.config import QueryConfig
-from prefrl.labelers import Asked, Labeler
+from prefrl.labelers import Asked, Labeler, Score
 from prefrl.pool import Cuts, Pool
 from prefrl.queries import STRATEGIES, Chosen, choose, uniform
 from prefrl.reward_model import RewardModel
@@ -105,17 +105,28 @@ class Asker:
                 np.stack([a.left.obs, a.right.obs]),
                 np.stack([a.left.actions, a.right.actions]),
             )
+        score = self._score(pairs, pool) if self.labeler.reads_score else None
         self.n_asked += n
         self.n_queries += n
-        self._answer(asked, np.stack([pool.env_rewards(side, self.facts.n_steps) for side in pairs], axis=1))
+        self._answer(asked, score)
 
     def answer_again(self, asked: Sequence[Asked]) -> None:
         """Have queries answered that were asked before the run was stopped, by a labeler who sees clips alone."""
-        self._answer(asked, np.empty((len(asked), 2, 0), np.float32))
+        self._answer(asked, None)
 
-    def _answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> None:
+    def _score(self, pairs: tuple[Cuts, Cuts], pool: Pool) -> Score:
+        """What a teacher is told of queries that are about to be asked."""
+        n_steps = self.facts.n_steps
+        recent = max(n_steps, self.config.recent_steps // pool.n_envs)
+        return Score(
+            env_rewards=np.stack([pool.env_rewards(side, n_steps) for side in pairs], axis=1),
+            recent_returns=pool.recent_returns(n_steps, recent),
+            n_answered=self.n_asked,
+        )
+
+    def _answer(self, asked: Sequence[Asked], score: Score | None) -> None:
         name = self.labeler.name
-        for batch in self.labeler.answer(asked, env_rewards):
+        for batch in self.labeler.answer(asked, score):
             self.store.add_labels(
                 [
                     Label(label_id=f"{name}:{x.query_id}", query_id=x.query_id, labeler=name, choice=x.choice)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from gymnasium import spaces
@@ -12,6 +12,7 @@ from stable_baselines3 import PPO
 from labeling.clip import ClipFiles
 from labeling.store import Store
 from labeling.teachers import TEACHERS
+from labeling.teaching import Faults
 from prefrl.answers import Answers
 from prefrl.asking import Asker, ClipFacts
 from prefrl.checks import resolve_device
@@ -75,7 +76,7 @@ def make_labeler(config: Config, function: LabelFunction | None, seed: int) -> L
         return FunctionLabeler(function)
     if config.labeler in PEOPLE:
         return PeopleLabeler(config.labeler, config.people.answers_per_query)
-    return TeacherLabeler(config.labeler, TEACHERS[config.labeler], np.random.default_rng(seed))
+    return TeacherLabeler(config.labeler, TEACHERS[config.labeler], Faults(**asdict(config.teacher)), seed)
 
 
 def wants_views(config: Config, labeler: Labeler | None) -> bool:

@@ -31,6 +31,8 @@ def check_names(config: Config, *, own_labeler: bool) -> None:
         if name not in known:
             raise UserError(f"expected {flag} to be one of {', '.join(known)}, got {name!r}{nearest(name, known)}")
     _check_people(config)
+    if not config.teacher.reliabilities:
+        raise UserError("expected --teacher.reliabilities to give one number for each person of the crowd, got none")
     if config.labels_from and config.reward == "score":
         raise UserError("expected no --labels-from with --reward score, which learns from no label; leave one out")
     for path, (low, high) in _RANGES.items():
@@ -99,6 +101,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "ppo.gae_lambda": _SHARE,
     "ppo.clip_range": _ABOVE_0,
     "ppo.max_grad_norm": _ABOVE_0,
+    "teacher.beta": (0, math.inf),
+    "teacher.mistake_rate": _SHARE,
+    "teacher.equal_share": _SHARE,
+    "teacher.skip_share": _SHARE,
+    "teacher.gamma": _SHARE,
+    "teacher.lapse_rate": _SHARE,
+    "teacher.fatigue_answers": _FROM_1,
+    "teacher.drift_answers": _FROM_1,
+    "teacher.position_bias": _SHARE,
+    "teacher.reliabilities": _SHARE,
     "people.answers_per_query": _FROM_1,
     "people.queue_size": _FROM_1,
     "people.ahead": (0, math.inf),

@@ -146,6 +146,32 @@ class PPOConfig:
 
 
 @dataclass(frozen=True)
+class TeacherConfig:
+    """What synthetic teachers do wrong: each reads its own settings, and the oracle none."""
+
+    beta: float = 3.75
+    """stoc: how decided it is per standard deviation of clip returns; 3.75 errs on one random pair in ten."""
+    mistake_rate: float = 0.1
+    """mistake: share of decided answers that are turned round [B-Pref: 0.1]."""
+    equal_share: float = 0.1
+    """equal: returns closer than this share of the mean return of recent clips are EQUAL [B-Pref: 0.1]."""
+    skip_share: float = 0.1
+    """skip: pairs whose better return is below this share of the mean of recent clips are skipped [B-Pref: 0.1]."""
+    gamma: float = 0.9
+    """myopic, drift: how much less each step of a clip counts than the one after it [B-Pref: 0.9]."""
+    lapse_rate: float = 0.1
+    """lapse: share of answers that are guesses."""
+    fatigue_answers: int = 2000
+    """fatigue: answers after which all but 1/e of the answers are guesses."""
+    drift_answers: int = 500
+    """drift: answers after which it judges as myopic does, having begun as the oracle."""
+    position_bias: float = 0.1
+    """position_bias: share of answers that are LEFT whatever the clips."""
+    reliabilities: tuple[float, ...] = (0.95, 0.9, 0.85, 0.7)
+    """crowd: for each person the probability of answering as the oracle does; else it is the opposite."""
+
+
+@dataclass(frozen=True)
 class PeopleConfig:
     """People who label, in a window or on a web page."""
 
@@ -198,8 +224,9 @@ class Config:
     env_id: Annotated[str, tyro.conf.arg(aliases=("--env",))]
     """What to train on: a Gymnasium id (HalfCheetah-v5, ALE/Pong-v5, my_game:MyGame-v0) or prefrl/Dot-v0."""
     labeler: str = "oracle"
-    """Who answers: people in a window on this machine (window), people on a web page (web), or a synthetic teacher
-    (oracle)."""
+    """Who answers: people in a window on this machine (window), people on a web page (web), or a synthetic teacher, by
+    what is wrong with it: oracle (nothing), stoc, mistake, skip, equal, myopic [B-Pref], lapse, fatigue, drift,
+    position_bias, crowd."""
     total_labels: int = 700
     """Answers to ask for in all."""
     total_timesteps: Annotated[int, tyro.conf.arg(aliases=("--n-timesteps", "-n"))] = 300_000
@@ -225,5 +252,6 @@ class Config:
     queries: QueryConfig = field(default_factory=QueryConfig)
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     people: PeopleConfig = field(default_factory=PeopleConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)

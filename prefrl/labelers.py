@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from labeling.choice import Choice
 from labeling.clip import Clip
-from labeling.teachers import Teacher
+from labeling.teaching import Faults, Seen, Teacher
 
 LabelFunction = Callable[[Clip, Clip], Choice]
 """A labeler of the user's own: looks at the left and the right clip, and answers."""
@@ -37,6 +37,18 @@ class Answer:
     choice: Choice
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """What the env's own score has to do with queries: for teachers, and for nobody else."""
+
+    env_rewards: NDArray[np.float32]
+    """Of every step of both clips of the queries, (B, 2, T)."""
+    recent_returns: NDArray[np.float64]
+    """Env returns of all clips of T steps that could be cut out of recent behaviour, (M,)."""
+    n_answered: int
+    """Answers that the labeler has given in this run."""
+
+
 class Labeler(Protocol):
     """Whoever answers at once."""
 
@@ -46,26 +58,50 @@ class Labeler(Protocol):
     """Whether clips must carry what draws them."""
     answers_wanted: int
     """Labels that each query waits for in the store; 0 where `answer` gives them."""
+    reads_score: bool
+    """Whether it is a teacher, who is told the score."""
 
-    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
-        """Answers as they come, each batch made durable before the next; env_rewards (B, 2, T) are for teachers."""
+    def answer(self, asked: Sequence[Asked], score: Score | None) -> Iterator[list[Answer]]:
+        """Answers as they come, each batch made durable before the next; the score is None but for teachers."""
         ...
 
 
 class TeacherLabeler:
-    """A synthetic teacher: reads the env reward, and nothing of the clips."""
+    """A synthetic teacher: reads the env reward, and nothing of the clips.
+
+    What it draws depends on the seed and on the answers it has given, so that it goes on in a resumed run as it would
+    have gone on without the pause.
+
+    Args:
+        name: The teacher's.
+        teacher: Its function.
+        faults: Settings of what it does wrong.
+        seed: Of what is random in it.
+    """
 
     needs_views = False
     answers_wanted = 0
+    reads_score = True
 
-    def __init__(self, name: str, teacher: Teacher, rng: np.random.Generator) -> None:
+    def __init__(self, name: str, teacher: Teacher, faults: Faults, seed: int) -> None:
         self.name = name
         self._teacher = teacher
-        self._rng = rng
+        self._faults = faults
+        self._seed = seed
 
-    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
-        """Ask the teacher, who answers all at once."""
-        choices = self._teacher(env_rewards, self._rng)
+    def answer(self, asked: Sequence[Asked], score: Score | None) -> Iterator[list[Answer]]:
+        """Ask the teacher, who answers all at once.
+
+        Its margin is the mean return of recent clips: B-Pref's mean recent episode return times T / horizon.
+        """
+        assert score is not None
+        seen = Seen(
+            margin=float(score.recent_returns.mean()),
+            spread=float(score.recent_returns.std()),
+            n_answered=score.n_answered,
+        )
+        rng = np.random.default_rng((self._seed, score.n_answered))
+        choices = self._teacher(score.env_rewards, rng, self._faults, seen)
         yield [Answer(a.query_id, choice) for a, choice in zip(asked, choices, strict=True)]
 
 
@@ -78,12 +114,13 @@ class PeopleLabeler:
     """People: their queries wait in the store, and their answers come out of it."""
 
     needs_views = True
+    reads_score = False
 
     def __init__(self, name: str, answers_wanted: int) -> None:
         self.name = name
         self.answers_wanted = answers_wanted
 
-    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
+    def answer(self, asked: Sequence[Asked], score: Score | None) -> Iterator[list[Answer]]:
         """No answer yet."""
         return iter(())
 
@@ -93,12 +130,13 @@ class FunctionLabeler:
 
     needs_views = True
     answers_wanted = 0
+    reads_score = False
 
     def __init__(self, function: LabelFunction, name: str = "") -> None:
         self.name = name or function_name(function)
         self._function = function
 
-    def answer(self, asked: Sequence[Asked], env_rewards: NDArray[np.float32]) -> Iterator[list[Answer]]:
+    def answer(self, asked: Sequence[Asked], score: Score | None) -> Iterator[list[Answer]]:
         """Call the function once for each query; it may be slow, or a person, so each answer counts at once."""
         for a in asked:
             yield [Answer(a.query_id, self._choice(a))]

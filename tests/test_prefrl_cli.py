@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from labeling.teachers import TEACHERS
 from prefrl import cli
 
 ROOT = Path(__file__).parent.parent
@@ -43,8 +45,10 @@ def test_train_help_shows_every_flag_of_the_contract() -> None:
     done = prefrl("train", "--help", cwd=ROOT)
     assert done.returncode == 0
     flags = "--env-id --labeler --total-labels --total-timesteps --seed --run-dir --reward --preset --device"
-    for flag in [*flags.split(), "--clip-memory", "--resume", "--config", "--mask"]:
+    for flag in [*flags.split(), "--clip-memory", "--resume", "--config", "--mask", "--teacher.reliabilities"]:
         assert flag in done.stdout, flag
+    who = done.stdout.split("Who answers:")[1].split("(default")[0]
+    assert set(TEACHERS) <= set(re.findall(r"\w+", who))
 
 
 BAD = {
@@ -71,6 +75,19 @@ BAD = {
     ),
     "no batch": ([*TOY, "--reward-model.batch-size", "0"], "--reward-model.batch-size to be at least 1, got 0"),
     "no units": ([*TOY, "--reward-model.hidden", "64", "0"], "--reward-model.hidden to be at least 1, got 0"),
+    "a rate above 1": (
+        [*TOY, "--labeler", "mistake", "--teacher.mistake-rate", "1.5"],
+        "--teacher.mistake-rate to be between 0 and 1, got 1.5",
+    ),
+    "no probability": (
+        [*TOY, "--teacher.reliabilities", "0.9", "-1"],
+        "--teacher.reliabilities to be between 0 and 1, got -1",
+    ),
+    "an empty crowd": ([*TOY, "--teacher.reliabilities"], "--teacher.reliabilities to give one number"),
+    "tired before the first answer": (
+        [*TOY, "--teacher.fatigue-answers", "0"],
+        "--teacher.fatigue-answers to be at least 1, got 0",
+    ),
     "rollout of one": ([*TOY, "--ppo.n-steps", "1", "--n-envs", "1"], "at least 2 steps"),
     "clip memory": (["--env-id", "ALE/Pong-v5", "--clip-memory", "1"], "raise --clip-memory to"),
     "resume with a preset": ([*TOY, "--run-dir", "nothing", "--resume", "--preset", "toy"], "no --preset"),

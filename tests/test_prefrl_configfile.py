@@ -23,6 +23,17 @@ def test_a_config_survives_the_disk(tmp_path: Path) -> None:
     assert config.reward_model.hidden == (8, 4)
 
 
+def test_settings_of_teachers_survive_the_disk_and_old_configs_without_them_are_read(tmp_path: Path) -> None:
+    teacher = {"reliabilities": [0.9, 1, 1e-7], "fatigue_answers": 300, "beta": 2}
+    config = configfile.overlay(Config(env_id="x"), {"labeler": "crowd", "teacher": teacher}, "test")
+    assert config.teacher.reliabilities == (0.9, 1.0, 1e-7)
+    path = tmp_path / "config.toml"
+    path.write_text(configfile.dump(config), encoding="utf-8")
+    assert configfile.load(path) == config
+    path.write_text(configfile.dump(config).split("\n[teacher]")[0], encoding="utf-8")
+    assert configfile.load(path).teacher == Config(env_id="x").teacher
+
+
 @pytest.mark.parametrize("name", configfile.preset_names())
 def test_every_preset_fits_the_config(name: str) -> None:
     config = configfile.overlay(Config(env_id="x"), configfile.read_preset(name), name)
