@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from prefrl.answers import Answers
 from prefrl.config import QueryConfig
 from prefrl.labelers import Asked, Labeler, Score
 from prefrl.pool import Cuts, Pool
-from prefrl.queries import STRATEGIES, Chosen, choose, uniform
+from prefrl.queries import STRATEGIES, Candidates, Chosen, IndexArray, choose, uniform
 from prefrl.reward_model import RewardModel
 
 
@@ -139,10 +140,8 @@ class Asker:
         strategy = STRATEGIES[name]
         n_candidates = n if strategy is uniform else n * self.config.candidate_factor
         left, right = self._candidates(n_candidates, pool)
-        logits = np.zeros((self.model.members, n_candidates), np.float32)
-        if strategy is not uniform:
-            logits = self._logits(left, right, pool)
-        chosen = choose(strategy, logits, n, self.config.random_share, self.rng)
+        candidates = self._numbers(left, right, pool)
+        chosen = choose(strategy, candidates, n, self.config.random_share, self.rng)
         return (left.take(chosen.index), right.take(chosen.index)), chosen, name
 
     def _candidates(self, n: int, pool: Pool) -> tuple[Cuts, Cuts]:
@@ -162,11 +161,26 @@ class Asker:
             "each environment; use shorter clips or longer rollouts"
         )
 
-    def _logits(self, left: Cuts, right: Cuts, pool: Pool) -> NDArray[np.float32]:
+    def _numbers(self, left: Cuts, right: Cuts, pool: Pool) -> Candidates:
+        """What strategies may read of the pairs; what none reads is never computed."""
         n_steps = self.facts.n_steps
-        obs = np.stack([pool.obs(left, n_steps), pool.obs(right, n_steps)], axis=1)
-        actions = np.stack([pool.actions(left, n_steps), pool.actions(right, n_steps)], axis=1)
-        return self.model.preference_logits(obs, actions)
+        ages = (pool.position - np.minimum(left.starts, right.starts)) * pool.n_envs
+
+        def clips(index: IndexArray) -> tuple[NDArray[Any], NDArray[Any]]:
+            pairs = left.take(index), right.take(index)
+            obs = np.stack([pool.obs(side, n_steps) for side in pairs], axis=1)
+            return obs, np.stack([pool.actions(side, n_steps) for side in pairs], axis=1)
+
+        @cache  # of all pairs in one pass: a network's last bits depend on how many it is given
+        def logits() -> NDArray[np.float32]:
+            return self.model.preference_logits(*clips(np.arange(len(left))))
+
+        return Candidates(
+            np.arange(len(left)),
+            logits_of=lambda index: logits()[:, index],
+            features_of=lambda index: self.model.features(*clips(index)),
+            ages_of=lambda index: ages[index],
+        )
 
     def _cut(self, pairs: tuple[Cuts, Cuts], pool: Pool, agent_step: int) -> list[Asked]:
         lefts, rights = (cut_clips(self.facts, side, pool, agent_step) for side in pairs)

@@ -52,7 +52,9 @@ class QueryConfig:
     """Which pairs of clips are asked about, and when."""
 
     strategy: str = "disagreement"
-    """How pairs are picked: uniform, disagreement [DRLHP section 2.2.4]."""
+    """How pairs are picked: uniform; disagreement of the ensemble [DRLHP section 2.2.4]; entropy of its answer
+    [B-Pref]; bald (mutual information); k_center or k_medoids (a varied batch of the half with the most
+    disagreement); near_on_policy (the newest behaviour)."""
     candidate_factor: int = 10
     """Candidates drawn for each query that is asked [DRLHP section 2.2.4: 10]."""
     random_share: float = 0.1

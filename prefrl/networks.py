@@ -52,10 +52,14 @@ class EnsembleMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rewards of every member."""
+        out: Tensor = self.layers[-1](self.units(x))
+        return out.squeeze(-1)
+
+    def units(self, x: Tensor) -> Tensor:
+        """The last hidden layer of every member, (N, n_in) -> (K, N, n_units); x itself where no layer is hidden."""
         for layer in self.layers[:-1]:
             x = functional.leaky_relu(layer(x), _LEAK)
-        out: Tensor = self.layers[-1](x)
-        return out.squeeze(-1)
+        return x
 
 
 class EnsembleCNN(nn.Module):
@@ -104,9 +108,12 @@ class EnsembleCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Rewards of every member."""
-        hidden = functional.leaky_relu(self.hidden(self._features(x)), _LEAK)
-        out: Tensor = self.out(hidden)
+        out: Tensor = self.out(self.units(x))
         return out.squeeze(-1)
+
+    def units(self, x: Tensor) -> Tensor:
+        """The last hidden layer of every member, (N, C, H, W) -> (K, N, 64)."""
+        return functional.leaky_relu(self.hidden(self._features(x)), _LEAK)
 
     @contextmanager
     def measuring(self) -> Iterator[None]:

@@ -44,6 +44,8 @@ class ReportData:
     """Columns of `metrics.csv`, equally long, None where a row has no such number."""
     answers: Mapping[str, Any] = field(default_factory=dict)
     """What `labeling.statistics.summarize` says of the run's labels; empty where nobody was asked."""
+    strategies: Sequence[Mapping[str, Any]] = ()
+    """What `judge_queries.judge` says of the run's queries; empty where no strategy picked any."""
     learned_vs_env: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
     """Learned and env returns of the same clips or episodes, two arrays (n,)."""
     most_liked: Sequence[GalleryClip] = ()

@@ -16,6 +16,7 @@ from labeling.store import Store
 from prefrl import configfile, worlds
 from prefrl.config import Config
 from prefrl.errors import UserError
+from prefrl.judge_queries import judge
 from prefrl.metrics import read_metrics
 from prefrl.report import GalleryClip, ReportData, write_report
 from prefrl.rundir import RunDir
@@ -26,6 +27,7 @@ def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
     config = configfile.load(run.config)
     gallery = _read_gallery(run.gallery)
     most, least, note = _draw_gallery(run, config, gallery)
+    answers, strategies = _asked(run.labels)
     write_report(
         out,
         ReportData(
@@ -33,7 +35,8 @@ def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
             config=dataclasses.asdict(config),
             result=run.read_result(),
             metrics=read_metrics(run.metrics),
-            answers=_answers(run.labels),
+            answers=answers,
+            strategies=strategies,
             learned_vs_env=_returns(gallery),
             most_liked=most,
             least_liked=least,
@@ -62,11 +65,12 @@ def _returns(
     return np.array(learned, float), np.array(env, float)
 
 
-def _answers(labels: Path) -> dict[str, Any]:
+def _asked(labels: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What is said of a run's answers, and of the strategies that picked its queries."""
     if not labels.is_file():
-        return {}
+        return {}, []
     with Store.open_read_only(labels) as store:
-        return summarize(store)
+        return summarize(store), judge(store)
 
 
 def _draw_gallery(

@@ -13,6 +13,7 @@ from prefrl.report_answers import answers, labelers
 from prefrl.report_curves import learning, reward_model
 from prefrl.report_data import GalleryClip, ReportData
 from prefrl.report_layout import bar, empty, pairs, section
+from prefrl.report_strategies import strategies
 from prefrl.report_words import duration, lead, number, plural, reading
 from prefrl.video import encode_clip
 
@@ -178,6 +179,7 @@ SECTIONS: tuple[Callable[[ReportData], Markup | None], ...] = (
     reward_model,
     answers,
     labelers,
+    strategies,
     _time,
     _notes,
     _provenance,

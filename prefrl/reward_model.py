@@ -6,6 +6,7 @@ input and output (both frozen between fits), and scoring, which changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ class RewardModel(nn.Module):
         self.target_std = config.reward_std
         generator = torch.Generator().manual_seed(seed)
         n_in = int(np.prod(inputs.obs_shape)) + inputs.action_size
-        self.net: nn.Module
+        self.net: EnsembleMLP | EnsembleCNN
         if inputs.is_image:
             c, h, w = inputs.obs_shape
             self.net = EnsembleCNN(config.members, (c, h, w), config.dropout, config.pool_pixels, generator)
@@ -94,15 +95,8 @@ class RewardModel(nn.Module):
 
     def forward(self, obs: Tensor, actions: Tensor) -> Tensor:
         """Rewards as the networks give them; obs (..., T, *O), actions (..., T, *A) -> (K, ..., T)."""
-        lead = self._lead_shape(actions)  # (..., T)
-        if self.inputs.is_image:
-            x = obs.reshape(-1, *self.inputs.obs_shape).float() / 255.0
-        else:
-            x = (self.vectors(obs, actions) - self.input_mean) / self.input_std
-            # Behaviour later leaves what was labeled; a network is not asked far outside it.
-            x = x.clamp(-_INPUT_CLIP, _INPUT_CLIP)
-        rewards: Tensor = self.net(x)
-        return rewards.reshape(self.members, *lead)
+        rewards: Tensor = self.net(self._net_inputs(obs, actions))
+        return rewards.reshape(self.members, *self._lead_shape(actions))
 
     def normalized(self, rewards: Tensor) -> Tensor:
         """Each member to mean 0 and the wanted standard deviation over the labeled clips; (K, ...) -> (K, ...)."""
@@ -117,12 +111,7 @@ class RewardModel(nn.Module):
         Observations may come as planes (M, T + n_stack - 1, H, W), as the pool keeps them.
         """
         self.eval()
-        n_clips = max(1, min(4096, self.chunk_steps) // actions.shape[1])
-        parts = []
-        for i in range(0, len(actions), n_clips):
-            o = self.unfold(torch.as_tensor(obs[i : i + n_clips], device=self.device))
-            a = torch.as_tensor(actions[i : i + n_clips], device=self.device)
-            parts.append(self.normalized(self(o, a)).cpu().numpy())
+        parts = [self.normalized(self(o, a)).cpu().numpy() for o, a in self._chunks(obs, actions)]
         return np.concatenate(parts, axis=1)
 
     def rewards(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
@@ -140,6 +129,24 @@ class RewardModel(nn.Module):
         scale = (self.reward_std / self.target_std).cpu().numpy()[:, None]
         logits: NDArray[np.float32] = (returns[..., 0] - returns[..., 1]) * scale
         return logits
+
+    @torch.no_grad()
+    def features(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
+        """What the members see in pairs; obs (M, 2, T, *O) or planes, actions (M, 2, T, *A) -> (M, F). Changes nothing.
+
+        The units of the last hidden layer of all members, averaged over a clip's steps; of the two clips then the mean
+        and the absolute difference. So pairs are near where members see the same in them, whichever clip is left, and
+        F is 2 x members x units.
+        """
+        self.eval()
+        parts = []
+        for o, a in self._chunks(obs.reshape(-1, *obs.shape[2:]), actions.reshape(-1, *actions.shape[2:])):
+            x = self._net_inputs(o, a)
+            units = self.net.units(x)  # (K, clips * T, units); without K where no layer is hidden
+            units = units.reshape(-1, *a.shape[:2], units.shape[-1]).mean(dim=2)  # (K, clips, units)
+            parts.append(units.transpose(0, 1).flatten(start_dim=1).cpu().numpy())
+        left, right = np.concatenate(parts)[0::2], np.concatenate(parts)[1::2]
+        return np.concatenate([(left + right) / 2, np.abs(left - right)], axis=1)
 
     @torch.no_grad()
     def freeze_input_statistics(self, obs: Tensor, actions: Tensor) -> None:
@@ -161,6 +168,21 @@ class RewardModel(nn.Module):
         else:
             acted = actions.float()
         return torch.cat([obs.reshape(-1, n_obs).float(), acted.reshape(-1, self.inputs.action_size)], dim=1)
+
+    def _net_inputs(self, obs: Tensor, actions: Tensor) -> Tensor:
+        """What the networks read, normalised: (..., T, *O), (..., T, *A) -> (N, n_in) or (N, C, H, W)."""
+        if self.inputs.is_image:
+            return obs.reshape(-1, *self.inputs.obs_shape).float() / 255.0
+        x = (self.vectors(obs, actions) - self.input_mean) / self.input_std
+        # Behaviour later leaves what was labeled; a network is not asked far outside it.
+        return x.clamp(-_INPUT_CLIP, _INPUT_CLIP)
+
+    def _chunks(self, obs: NDArray[Any], actions: NDArray[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Clips (M, T, ...) or planes, as many at a time as may be computed at once."""
+        n_clips = max(1, min(4096, self.chunk_steps) // actions.shape[1])
+        for i in range(0, len(actions), n_clips):
+            o = self.unfold(torch.as_tensor(obs[i : i + n_clips], device=self.device))
+            yield o, torch.as_tensor(actions[i : i + n_clips], device=self.device)
 
     def _lead_shape(self, actions: Tensor) -> torch.Size:
         n_dims = 0 if self.inputs.n_actions is not None else 1

@@ -25,13 +25,13 @@ LAYERS = [
     | {"drawing_process", "check_env_calls"},
     {"fit", "labelers"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"},
-    {"networks", "config", "errors", "check_env_finding"},
+    {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries"},
     {"loss"},
 ]
 """From the top down; a module imports only from layers below its own."""
 
 ASIDE = {"report", "plots", "video", "doctor", "markup", "report_data", "report_layout", "report_curves"}
-ASIDE |= {"report_sections", "report_words", "report_answers"}
+ASIDE |= {"report_sections", "report_words", "report_answers", "report_strategies"}
 ASIDE |= {"labels_args", "labels_list", "labels_play", "labels_parquet"}
 """Presentation: pure functions that import nothing of the layers but `errors`, and are imported from the top."""
 

@@ -123,3 +123,64 @@ def test_an_input_that_hardly_varied_cannot_explode_later() -> None:
     model.freeze_input_statistics(torch.zeros(3, 5, 4), torch.zeros(3, 5, 2))
     far = np.full((1, 1, 4), 1e6, np.float32)
     assert np.abs(model.rewards(far, np.zeros((1, 1, 2), np.float32))).max() < 100
+
+
+def frame_model() -> RewardModel:
+    inputs = Inputs((4, 36, 36), 6, 6, is_image=True, n_stack=4)
+    return RewardModel(inputs, RewardModelConfig(), seed=0)
+
+
+def test_features_of_a_pair_are_the_mean_and_difference_of_its_clips_hidden_units() -> None:
+    model = vector_model(hidden=(8, 5))
+    obs, actions = RNG.random((7, 2, 6, 4)).astype(np.float32), RNG.random((7, 2, 6, 2)).astype(np.float32)
+    features = model.features(obs, actions)
+    assert features.shape == (7, 2 * 3 * 5)
+    assert isinstance(model.net, EnsembleMLP)
+    first, second, _ = model.net.layers
+    assert isinstance(first, EnsembleLinear)
+    assert isinstance(second, EnsembleLinear)
+    units = []
+    for side in (0, 1):
+        x = torch.cat([torch.tensor(obs[3, side]), torch.tensor(actions[3, side])], dim=1)  # pair 3, (T, 6)
+        members = []
+        for k in range(3):
+            h = functional.leaky_relu(x @ first.weight[k] + first.bias[k, 0], 0.01)
+            members.append(functional.leaky_relu(h @ second.weight[k] + second.bias[k, 0], 0.01).mean(dim=0))
+        units.append(torch.cat(members).detach().numpy())
+    expected = np.concatenate([(units[0] + units[1]) / 2, abs(units[0] - units[1])])
+    np.testing.assert_allclose(features[3], expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["vectors", "frames"])
+def test_features_change_nothing_and_know_no_left_and_right(kind: str) -> None:
+    if kind == "vectors":
+        model = vector_model(n_actions=3)
+        obs = RNG.random((5, 2, 6, 4)).astype(np.float32)
+    else:
+        model = frame_model()
+        obs = RNG.integers(0, 256, (5, 2, 9, 36, 36)).astype(np.uint8)  # planes of 6 stacks
+    actions = RNG.integers(0, 3, (5, 2, 6))
+    model.train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    features = model.features(obs, actions)
+    assert features.shape == (5, 2 * 3 * 64)
+    assert np.isfinite(features).all()
+    assert features.std(axis=0).max() > 0
+    np.testing.assert_allclose(model.features(obs[:, ::-1].copy(), actions[:, ::-1].copy()), features, atol=1e-5)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_features_of_many_pairs_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = vector_model()
+    obs, actions = RNG.random((9, 2, 5, 4)).astype(np.float32), RNG.random((9, 2, 5, 2)).astype(np.float32)
+    whole = model.features(obs, actions)
+    monkeypatch.setattr(RewardModel, "chunk_steps", 15)  # 3 clips: a pair's two clips fall into different parts
+    np.testing.assert_allclose(model.features(obs, actions), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_without_a_hidden_layer_the_features_are_the_inputs() -> None:
+    model = vector_model(hidden=())
+    obs, actions = RNG.random((3, 2, 5, 4)).astype(np.float32), RNG.random((3, 2, 5, 2)).astype(np.float32)
+    means = np.concatenate([obs, actions], axis=-1).mean(axis=2)  # (M, 2, 6)
+    np.testing.assert_allclose(model.features(obs, actions)[:, :6], means.mean(axis=1), rtol=1e-5)
+    assert model.rewards(obs[:, 0], actions[:, 0]).shape == (3, 5)
