@@ -9,7 +9,6 @@ colour alone.
 
 from __future__ import annotations
 
-import importlib
 import io
 import re
 from collections.abc import Sequence
@@ -18,22 +17,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prefrl.errors import UserError
+from prefrl.plot_style import BLUE, FAINT, GREEN, GRID, INK, ORANGE, VERMILION, matplotlib_module, new_figure
 
 Column = Sequence[float | None]
 Floats = NDArray[np.float64]
 
 # Drawn with the first colour, which is then replaced by the variable in brackets.
-_INK, _FAINT, _GRID = "#1f2430", "#5d6472", "#dfe2e8"
-_BLUE, _ORANGE, _GREEN, _VERMILION = "#0072b2", "#b36b00", "#00805f", "#c24e00"
 _VARIABLES = {
-    _INK: "--ink",
-    _FAINT: "--faint",
-    _GRID: "--line",
-    _BLUE: "--blue",
-    _ORANGE: "--orange",
-    _GREEN: "--green",
-    _VERMILION: "--vermilion",
+    INK: "--ink",
+    FAINT: "--faint",
+    GRID: "--line",
+    BLUE: "--blue",
+    ORANGE: "--orange",
+    GREEN: "--green",
+    VERMILION: "--vermilion",
 }
 _SIZE_INCHES = (4.7, 2.9)  # small on purpose: at a phone's width 9 pt text stays 9 px
 
@@ -59,14 +56,14 @@ def env_return_over_steps(
         ValueError: neither column holds a measured point.
         UserError: matplotlib is missing.
     """
-    figure, axes = _figure("Env return while learning", "agent steps", "env return")
+    figure, axes = new_figure("Env return while learning", "agent steps", "env return", _SIZE_INCHES)
     train_x, train_y = measured(steps, training)
     eval_x, eval_y = measured(steps, evaluated)
     _require_points(len(train_x) + len(eval_x))
     if len(train_x):
-        axes.plot(train_x, train_y, color=_FAINT, linewidth=1.0, label="training episodes")
+        axes.plot(train_x, train_y, color=FAINT, linewidth=1.0, label="training episodes")
     if len(eval_x):
-        axes.plot(eval_x, eval_y, color=_BLUE, linewidth=1.8, **_dots(eval_x), label="evaluation")
+        axes.plot(eval_x, eval_y, color=BLUE, linewidth=1.8, **_dots(eval_x), label="evaluation")
     _baselines(axes, random_return, score_return)
     axes.set_xlim(left=0)
     return _svg(figure, axes)
@@ -85,10 +82,10 @@ def env_return_over_labels(
         ValueError: no row has both measured.
         UserError: matplotlib is missing.
     """
-    figure, axes = _figure("Env return by answers given", "labels", "env return")
+    figure, axes = new_figure("Env return by answers given", "labels", "env return", _SIZE_INCHES)
     x, y = measured(labels, evaluated)
     _require_points(len(x))
-    axes.plot(x, y, color=_BLUE, linewidth=1.8, **_dots(x), label="evaluation")
+    axes.plot(x, y, color=BLUE, linewidth=1.8, **_dots(x), label="evaluation")
     _baselines(axes, random_return, score_return)
     axes.set_xlim(left=0)
     return _svg(figure, axes)
@@ -101,13 +98,13 @@ def learned_against_env(learned: ArrayLike, env: ArrayLike) -> str:
         ValueError: the two differ in length or are empty.
         UserError: matplotlib is missing.
     """
-    figure, axes = _figure("Learned against env return", "env return", "learned return")
+    figure, axes = new_figure("Learned against env return", "env return", "learned return", _SIZE_INCHES)
     x, y = _pair(env, learned)
     _require_points(len(x))
-    axes.scatter(x, y, s=16, color=_BLUE, alpha=0.6, linewidths=0)
+    axes.scatter(x, y, s=16, color=BLUE, alpha=0.6, linewidths=0)
     r = correlation(learned, env)
     text = "correlation not defined" if r is None else f"correlation r = {r:.2f}"
-    axes.set_title(f"{text}, n = {len(x)}", loc="right", fontsize=8, color=_FAINT)
+    axes.set_title(f"{text}, n = {len(x)}", loc="right", fontsize=8, color=FAINT)
     return _svg(figure, axes)
 
 
@@ -118,10 +115,10 @@ def reward_model_accuracy(steps: Column, train: Column, validation: Column) -> s
         ValueError: neither column holds a measured point.
         UserError: matplotlib is missing.
     """
-    figure, axes = _figure("Answers predicted", "agent steps", "accuracy (%)")
+    figure, axes = new_figure("Answers predicted", "agent steps", "accuracy (%)", _SIZE_INCHES)
     percent = [[None if v is None else 100 * v for v in column] for column in (train, validation)]
     lowest = _train_and_validation(axes, steps, *percent)
-    axes.axhline(50, color=_FAINT, linewidth=1, linestyle=(0, (2, 3)), label="coin flip")
+    axes.axhline(50, color=FAINT, linewidth=1, linestyle=(0, (2, 3)), label="coin flip")
     axes.set_ylim(min(45.0, lowest - 5), 102)
     return _svg(figure, axes)
 
@@ -133,9 +130,9 @@ def reward_model_loss(steps: Column, train: Column, validation: Column) -> str:
         ValueError: neither column holds a measured point.
         UserError: matplotlib is missing.
     """
-    figure, axes = _figure("Reward model loss", "agent steps", "loss (nats per label)")
+    figure, axes = new_figure("Reward model loss", "agent steps", "loss (nats per label)", _SIZE_INCHES)
     _train_and_validation(axes, steps, train, validation)
-    axes.axhline(np.log(2), color=_FAINT, linewidth=1, linestyle=(0, (2, 3)), label="coin flip")
+    axes.axhline(np.log(2), color=FAINT, linewidth=1, linestyle=(0, (2, 3)), label="coin flip")
     axes.set_ylim(bottom=0)
     return _svg(figure, axes)
 
@@ -175,9 +172,9 @@ def _train_and_validation(axes: Any, steps: Column, train: Column, validation: C
     val_x, val_y = measured(steps, validation)
     _require_points(len(train_x) + len(val_x))
     if len(val_x):
-        axes.plot(val_x, val_y, color=_BLUE, linewidth=1.8, **_dots(val_x), label="held-out labels")
+        axes.plot(val_x, val_y, color=BLUE, linewidth=1.8, **_dots(val_x), label="held-out labels")
     if len(train_x):
-        axes.plot(train_x, train_y, color=_VERMILION, linewidth=1.2, label="its own labels")
+        axes.plot(train_x, train_y, color=VERMILION, linewidth=1.2, label="its own labels")
     axes.set_xlim(left=0)
     return float(np.concatenate([train_y, val_y]).min())
 
@@ -188,54 +185,11 @@ def _dots(x: Floats) -> dict[str, Any]:
 
 def _baselines(axes: Any, random_return: float | None, score_return: float | None) -> None:
     for value, name, color, dashes in (
-        (score_return, "trained on the score", _GREEN, (6, 3)),
-        (random_return, "acting at random", _ORANGE, (2, 3)),
+        (score_return, "trained on the score", GREEN, (6, 3)),
+        (random_return, "acting at random", ORANGE, (2, 3)),
     ):
         if value is not None and np.isfinite(value):
             axes.axhline(value, color=color, linewidth=1.4, linestyle=(0, dashes), label=name)
-
-
-def _figure(title: str, x_name: str, y_name: str) -> tuple[Any, Any]:
-    """A figure with one pair of axes, made without pyplot, which would keep it for ever."""
-    module = _matplotlib("matplotlib.figure")
-    figure = module.Figure(figsize=_SIZE_INCHES, layout="constrained", facecolor="none")
-    axes = figure.add_subplot(facecolor="none")
-    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=_INK, pad=8)
-    axes.set_xlabel(x_name, fontsize=9, color=_FAINT)
-    axes.set_ylabel(y_name, fontsize=9, color=_FAINT)
-    axes.tick_params(length=0, labelsize=9, labelcolor=_FAINT)
-    axes.margins(0.03, 0.08)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(_GRID)
-    formatter = _matplotlib("matplotlib.ticker").FuncFormatter(lambda value, _: _short(value))
-    axes.xaxis.set_major_formatter(formatter)
-    axes.yaxis.set_major_formatter(formatter)
-    axes.xaxis.set_major_locator(_matplotlib("matplotlib.ticker").MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_locator(_matplotlib("matplotlib.ticker").MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    return figure, axes
-
-
-def _short(value: float) -> str:
-    """1500000 as 1.5M, 200000 as 200k, -0.25 as −0.25."""
-    size, unit = abs(value), ""
-    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if size >= scale and (scale > 1e3 or size >= 1e4):
-            size, unit = size / scale, letter
-            break
-    digits = f"{size:.6g}{unit}"
-    return f"−{digits}" if value < 0 else digits
-
-
-def _matplotlib(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] != "matplotlib":
-            raise
-        raise UserError("Plots need matplotlib: pip install 'prefrl[plots]'") from error
 
 
 def _svg(figure: Any, axes: Any) -> str:
@@ -247,14 +201,14 @@ def _svg(figure: Any, axes: Any) -> str:
             ncols=2,
             frameon=False,
             fontsize=9,
-            labelcolor=_FAINT,
+            labelcolor=FAINT,
             handlelength=2.2,
             columnspacing=1.6,
             borderaxespad=0.2,
         )
     buffer = io.StringIO()
     # "none" keeps text as text; a fixed salt makes the same data give the same bytes.
-    with _matplotlib("matplotlib").rc_context({"svg.fonttype": "none", "svg.hashsalt": "prefrl"}):
+    with matplotlib_module("matplotlib").rc_context({"svg.fonttype": "none", "svg.hashsalt": "prefrl"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _for_pages(buffer.getvalue(), title)
 

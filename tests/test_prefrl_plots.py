@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from prefrl import plots
+from prefrl import plot_style, plots
 from prefrl.errors import UserError
 
 pytest.importorskip("matplotlib")
@@ -118,7 +118,7 @@ def test_colours_follow_the_page() -> None:
     [(0, "0"), (-0.25, "−0.25"), (1200, "1200"), (200_000, "200k"), (1.5e6, "1.5M"), (-3e9, "−3G")],
 )
 def test_ticks_are_short(value: float, text: str) -> None:
-    assert plots._short(value) == text
+    assert plot_style.short(value) == text
 
 
 def test_nothing_measured_is_an_error() -> None:
