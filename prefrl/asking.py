@@ -18,6 +18,7 @@ from labeling.clip import Clip, ClipFiles
 from labeling.store import Label, Query, Store
 from prefrl.answers import Answers
 from prefrl.config import QueryConfig
+from prefrl.fit import Unlabeled
 from prefrl.labelers import Asked, Labeler, Score
 from prefrl.pool import Cuts, Pool
 from prefrl.queries import STRATEGIES, Candidates, Chosen, IndexArray, choose, uniform
@@ -110,6 +111,14 @@ class Asker:
         self.n_asked += n
         self.n_queries += n
         self._answer(asked, score)
+
+    def unlabeled(self, n: int, pool: Pool) -> Unlabeled:
+        """Pairs of recent behaviour that nobody is asked about."""
+        pairs, n_steps = self._candidates(n, pool), self.facts.n_steps
+        return Unlabeled(
+            np.stack([pool.obs(side, n_steps) for side in pairs], axis=1),
+            np.stack([pool.actions(side, n_steps) for side in pairs], axis=1),
+        )
 
     def answer_again(self, asked: Sequence[Asked]) -> None:
         """Have queries answered that were asked before the run was stopped, by a labeler who sees clips alone."""

@@ -168,6 +168,7 @@ def _label_budget(config: Config) -> LabelBudget:
         window_steps=min(queries.label_window * config.total_timesteps, last_round),
         hyperbolic_steps=queries.hyperbolic_steps,
         round_steps=queries.round_steps,
+        explore_steps=queries.explore_steps,
     )
 
 

@@ -1,8 +1,9 @@
 """Every setting of a run, each with the sentence that `--help` shows; frozen, and written whole into the run folder.
 
 Sources in brackets: [DRLHP] Christiano et al. 2017 (arXiv 1706.03741), [Ibarz] Ibarz et al. 2018 (arXiv 1811.06521),
-[B-Pref] Lee et al. 2021 (arXiv 2111.03026). This file imports nothing heavy, so that `--help` stays quick; names that
-choose a function (strategy, schedule, teacher) are checked where the functions are.
+[B-Pref] Lee et al. 2021 (arXiv 2111.03026), [PEBBLE] Lee et al. 2021 (arXiv 2106.05091), [SURF] Park et al. 2022 (arXiv
+2203.10050), [RUNE] Liang et al. 2022 (arXiv 2205.12401). This file imports nothing heavy, so that `--help` stays quick;
+names that choose a function (strategy, schedule, teacher) are checked where the functions are.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class QueryConfig:
     """Share of the labels asked about the untrained policy, before it learns at all [DRLHP appendix A.1: 25%]."""
     label_window: float = 0.4
     """All labels are asked within this share of the training steps: a reward that moves late costs return."""
+    explore_steps: int = 0
+    """Agent steps before the first query in which the agent is rewarded for states unlike others [PEBBLE]; 0: none."""
     round_steps: int = 4096
     """Agent steps between two rounds of asking and fitting."""
 
@@ -87,6 +90,24 @@ class RewardModelConfig:
     """Frames are averaged over squares of this side before the network on frames sees them (1: as they are)."""
     error_rate: float = 0.1
     """Share of answers taken to be uniformly random [DRLHP section 2.2.3: 0.1]."""
+    linear_skip: bool = False
+    """Add a linear function of the inputs to the network on vectors, whose own last layer begins at zero."""
+    crop: float = 1.0
+    """Least share of a clip's steps that a gradient step looks at, cut anew each time [SURF: 0.9]; 1: all of them."""
+    center: float = 0.0
+    """Penalty on the mean square of the reward, a prior of zero [Ibarz appendix A.3]."""
+    smooth: float = 0.0
+    """Penalty on the mean square of the reward's change from one step to the next."""
+    dynamics: float = 0.0
+    """Weight of predicting the next observation from the last hidden layer, so that its features know the world."""
+    pseudo_labels: float = 0.0
+    """Unlabeled pairs that join a fit for every label, where the ensemble before it is sure of them [SURF: 4]."""
+    pseudo_confidence: float = 0.99
+    """Probability of one side from which the ensemble is sure of an unlabeled pair [SURF: 0.99]."""
+    pseudo_weight: float = 1.0
+    """Weight of an unlabeled pair beside a label [SURF: 1]."""
+    warm_start: bool = True
+    """Fit from the weights of the fit before; else from the initial weights, with initial_epochs."""
     bootstrap: bool = True
     """Every member is fitted on its own bootstrap of the labels, and validated on the 1/e it never sees."""
     learning_rate: float = 1e-3
@@ -97,6 +118,8 @@ class RewardModelConfig:
     """Most passes over the labels in the first fit."""
     epochs: int = 10
     """Most passes over the labels in every later fit, which starts from the weights of the one before."""
+    min_batches: int = 0
+    """Fewest gradient steps in one fit unless it stops early, so that few labels are passed over more often."""
     max_batches: int = 0
     """Most gradient steps in one fit, for networks that cost more than the policy's (Atari on a CPU); 0: no limit."""
     patience: int = 10
@@ -113,6 +136,11 @@ class RewardModelConfig:
     """Fit on this many newest labels only [DRLHP appendix A.2: 3000 for Atari]; 0: on all."""
     reward_std: float = 1.0
     """Standard deviation of each member's reward over the labeled clips [DRLHP: 1 for robots, 0.05 for Atari]."""
+    reward_clip: float = 0.0
+    """Largest size of the learned reward, in those standard deviations; 0: none."""
+    uncertainty: float = 0.0
+    """How many standard deviations of the members are added to their mean: above 0 a bonus for what they disagree on
+    [RUNE], below 0 a penalty."""
 
 
 @dataclass(frozen=True)

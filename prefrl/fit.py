@@ -56,6 +56,16 @@ class Answered:
     """What each label's bootstrap is drawn from."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unlabeled:
+    """U pairs of clips that nobody has answered."""
+
+    obs: NDArray[Any]
+    """(U, 2, T, *O), or planes."""
+    actions: NDArray[Any]
+    """(U, 2, T, *A)."""
+
+
 class Fitter:
     """Keeps what lasts from one fit to the next: each member's L2 coefficient and the order of minibatches.
 
@@ -72,18 +82,26 @@ class Fitter:
         self.generator = torch.Generator().manual_seed(seed)
         self.l2 = torch.full((config.members,), config.l2, device=model.device)
         self.n_fits = 0
+        self._initial: list[Tensor] | None = None
 
-    def fit(self, answered: Answered) -> FitReport:
-        """Fit to these labels, from the weights that are there; then freeze the output statistics anew."""
+    def fit(self, answered: Answered, unlabeled: Unlabeled | None = None) -> FitReport:
+        """Fit to these labels, from the weights that are there; then freeze the output statistics anew.
+
+        Unlabeled pairs of which the ensemble is sure, as it is now, join the labels: Park et al. 2022 (SURF).
+        """
         config, model = self.config, self.model
         n_labels = len(answered.label_ids)
-        data = _Tensors.of(answered, self._bootstrap(answered.label_ids), model)
-        model.freeze_input_statistics(data.obs, data.actions)
+        labels = _Tensors.of(answered, self._bootstrap(answered.label_ids), model)
+        data = labels if unlabeled is None else labels.joined_by(*self._sure_of(unlabeled))
+        model.freeze_input_statistics(labels.obs, labels.actions)
+        self._begin()
         best = _Best(model)
         optimizer = torch.optim.Adam(model.net.parameters(), lr=config.learning_rate)
         epoch, budget = 0, config.max_batches or sys.maxsize
-        while epoch < (config.epochs if self.n_fits else config.initial_epochs) and budget > 0:
-            n_batches = min(budget, -(-n_labels // config.batch_size))
+        n_epochs = config.epochs if self.n_fits and config.warm_start else config.initial_epochs
+        n_epochs = max(n_epochs, -(-config.min_batches // -(-n_labels // config.batch_size)))
+        while epoch < n_epochs and budget > 0:
+            n_batches = min(budget, -(-len(data) // config.batch_size))
             train, val = self._epoch(data, optimizer, n_batches)
             epoch, budget = epoch + 1, budget - n_batches
             self._adapt_l2(train, val, n_batches)
@@ -92,7 +110,27 @@ class Fitter:
                 break
         best.restore()
         self.n_fits += 1
-        return self._finish(data, epoch, n_labels)
+        return self._finish(labels, epoch, n_labels)
+
+    def _sure_of(self, unlabeled: Unlabeled) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of the unlabeled pairs those that the ensemble is sure of: obs, actions, prob_left (S,), weights (K, S)."""
+        to = self.model.device
+        logits = torch.as_tensor(self.model.preference_logits(unlabeled.obs, unlabeled.actions), device=to)
+        probs = torch.sigmoid(logits).mean(0)  # (U,)
+        sure = torch.maximum(probs, 1 - probs) >= self.config.pseudo_confidence
+        weights = torch.full((self.config.members, int(sure.sum())), self.config.pseudo_weight, device=to)
+        obs, actions = (torch.as_tensor(x, device=to)[sure] for x in (unlabeled.obs, unlabeled.actions))
+        return obs, actions, (probs[sure] > 0.5).float(), weights
+
+    def _begin(self) -> None:
+        """Go on from the weights of the last fit, or from those that there were before the first."""
+        if self.config.warm_start:
+            return
+        if self._initial is None:
+            self._initial = [p.detach().clone() for p in self.model.net.parameters()]
+        with torch.no_grad():
+            for param, initial in zip(self.model.net.parameters(), self._initial, strict=True):
+                param.copy_(initial)
 
     def _epoch(self, data: _Tensors, optimizer: torch.optim.Optimizer, n_batches: int) -> tuple[Tensor, Tensor]:
         """One pass, or its first minibatches: mean training and validation loss of each member, both (K,).
@@ -104,11 +142,15 @@ class Fitter:
         sums = torch.zeros(4, self.model.members, device=self.model.device)
         order = torch.randperm(len(data), generator=self.generator)
         for batch in torch.split(order.to(self.model.device), self.config.batch_size)[:n_batches]:
-            logits = preference_logits(data.rewards(self.model, batch))  # (K, b)
-            losses = preference_loss(logits, data.prob_left[batch], self.config.error_rate)
+            rewards = data.rewards(self.model, batch)  # (K, b, 2, T)
+            losses = preference_loss(preference_logits(rewards), data.prob_left[batch], self.config.error_rate)
             weights = data.weights[:, batch]  # (K, b)
             trained = (losses * weights).sum(1)
-            loss = trained / weights.sum(1).clamp(min=1.0) + self.l2 * self._squares()
+            loss = self._cropped(rewards, data.prob_left[batch], weights, trained)
+            loss = loss / weights.sum(1).clamp(min=1.0) + self.l2 * self._squares() + self._penalty(rewards)
+            if self.config.dynamics:
+                rows = data.rows[batch]
+                loss = loss + self.config.dynamics * self.model.dynamics_loss(data.obs[rows], data.actions[rows])
             optimizer.zero_grad(set_to_none=True)
             loss.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
             optimizer.step()
@@ -116,6 +158,28 @@ class Fitter:
             with torch.no_grad():
                 sums += torch.stack([trained, weights.sum(1), (losses * left_out).sum(1), left_out.sum(1)])
         return sums[0] / sums[1].clamp(min=1.0), sums[2] / sums[3]
+
+    def _cropped(self, rewards: Tensor, prob_left: Tensor, weights: Tensor, whole: Tensor) -> Tensor:
+        """Each member's training loss (K,) on stretches of the clips, one length for all, at places of their own."""
+        n_steps, n_clips = rewards.shape[-1], 2 * rewards.shape[1]
+        shortest = max(1, round(self.config.crop * n_steps))
+        if shortest == n_steps:
+            return whole
+        length = int(torch.randint(shortest, n_steps + 1, (), generator=self.generator))
+        first = torch.randint(0, n_steps - length + 1, (n_clips, 1), generator=self.generator)
+        steps = torch.arange(n_steps)
+        inside = ((steps >= first) & (steps < first + length)).reshape(-1, 2, n_steps).to(rewards.device)
+        losses = preference_loss(preference_logits(rewards * inside), prob_left, self.config.error_rate)
+        return (losses * weights).sum(1)
+
+    def _penalty(self, rewards: Tensor) -> Tensor | float:
+        """Each member's penalty for rewards far from zero and for sudden ones, (K,)."""
+        penalty: Tensor | float = 0.0
+        if self.config.center:
+            penalty = penalty + self.config.center * rewards.square().mean(dim=(1, 2, 3))
+        if self.config.smooth:
+            penalty = penalty + self.config.smooth * rewards.diff(dim=-1).square().mean(dim=(1, 2, 3))
+        return penalty
 
     def _squares(self) -> Tensor:
         """Sum of squared weights of each member, biases left alone; (K,)."""
@@ -197,6 +261,17 @@ class _Tensors:
 
     def __len__(self) -> int:
         return len(self.prob_left)
+
+    def joined_by(self, obs: Tensor, actions: Tensor, prob_left: Tensor, weights: Tensor) -> _Tensors:
+        """These labels, and pairs that count as labels."""
+        rows = torch.arange(len(obs), device=obs.device) + len(self.obs)
+        return _Tensors(
+            torch.cat([self.obs, obs]),
+            torch.cat([self.actions, actions]),
+            torch.cat([self.rows, rows]),
+            torch.cat([self.prob_left, prob_left]),
+            torch.cat([self.weights, weights], dim=1),
+        )
 
     def newest(self, n: int) -> _Tensors:
         """The newest `n` labels, or all if `n` is 0."""

@@ -18,6 +18,7 @@ from prefrl.answers import Answers
 from prefrl.asking import Asker
 from prefrl.episodes import EpisodeReturns
 from prefrl.errors import UserError
+from prefrl.explore import novelty
 from prefrl.fit import FitReport, Fitter
 from prefrl.queue import PeopleQueue
 from prefrl.recall import recall
@@ -40,6 +41,8 @@ class LabelBudget:
     hyperbolic_steps: float
     round_steps: int
     """Agent steps between two rounds."""
+    explore_steps: int = 0
+    """Agent steps before the first query, in which the agent is rewarded for states unlike others."""
 
     def due(self, steps: int) -> int:
         """Labels that should have been asked after this many agent steps."""
@@ -98,6 +101,9 @@ class PreferenceLoop:
         """
         # Collect: the recorder has written the rollout into the pool.
         steps = self.agent.num_timesteps
+        if steps <= self.budget.explore_steps:
+            self.watch.switch("score")
+            return self._count(novelty(self.recorder.pool, n_steps))
         if (self.queue is not None or steps >= self.next_round_at) and self._can_ask(steps):
             self.next_round_at = steps + self.budget.round_steps
             if self.queue is not None:
@@ -184,7 +190,9 @@ class PreferenceLoop:
             )
             return
         begin = self.watch.total()
-        self.last_fit = self.fitter.fit(answered)
+        n_unlabeled = round(self.fitter.config.pseudo_labels * len(answered.prob_left)) if self.fitter.n_fits else 0
+        unlabeled = self.asker.unlabeled(n_unlabeled, self.recorder.pool) if n_unlabeled else None
+        self.last_fit = self.fitter.fit(answered, unlabeled)
         self.next_fit_at = begin + (self.watch.total() - begin) / self.fit_share
 
     def _may_fit(self) -> bool:
@@ -197,9 +205,11 @@ class PreferenceLoop:
     def _reward(self, n_steps: int) -> NDArray[np.float32] | None:
         self.watch.switch("score")
         if not self.fitter.n_fits:
-            nothing = np.zeros((n_steps, self.recorder.num_envs), np.float32)
-            self.episodes.add_rollout(nothing, self.guard.take_ends())
+            self._count(np.zeros((n_steps, self.recorder.num_envs), np.float32))
             return None
         rewards, self.disagreement = score_rollout(self.fitter.model, self.recorder.pool, n_steps)
+        return self._count(rewards)
+
+    def _count(self, rewards: NDArray[np.float32]) -> NDArray[np.float32]:
         self.episodes.add_rollout(rewards, self.guard.take_ends())
         return rewards

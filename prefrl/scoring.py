@@ -24,4 +24,4 @@ def score_rollout(model: RewardModel, pool: Pool, n_steps: int) -> tuple[NDArray
             model.member_rewards(pool.stacks(env, n_steps)[None], actions[env][None]) for env in range(pool.n_envs)
         ]
         members = np.concatenate(columns, axis=1)
-    return members.mean(axis=0).T, float(members.std(axis=0).mean())
+    return model.together(members).T, float(members.std(axis=0).mean())

@@ -20,7 +20,7 @@ LAYERS = [
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
-    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check"},
+    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls"},
     {"fit", "labelers"},
