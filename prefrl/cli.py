@@ -33,6 +33,7 @@ commands:
   eval       measure a run's policy on the env reward
   watch      write a video of a run's policy
   report     write a run's report, one HTML page
+  bench      train a grid of agents from a suite file, and report on it
   check-env  say whether a game of your own can be trained, and what is missing
   new-env    begin a game of your own from a template
   doctor     say what this machine can do and what is missing
@@ -228,6 +229,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "eval": _eval,
     "watch": _watch,
     "report": _report,
+    "bench": _in("bench"),
     "check-env": _in("check_env", "main_check"),
     "new-env": _in("new_env", "main_new"),
     "doctor": _doctor,

@@ -9,7 +9,12 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     {"cli"},
-    {"check_env", "new_env"},
+    {"check_env", "new_env", "bench"},
+    {"bench_rerun", "bench_progress"},
+    {"bench_jobs"},
+    {"cell_run", "bench_cost"},
+    {"cell_folder", "suite"},
+    {"cell"},
     {"check_env_run"},
     {"flags", "check_env_proof", "check_env_speed", "check_env_contract", "check_env_pictures", "check_env_seeds"},
     {"report_run", "training", "drawing", "labels_run"},
