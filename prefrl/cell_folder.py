@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from stable_baselines3.common.save_util import load_from_zip_file
@@ -111,8 +112,9 @@ def outcome_of(run: RunDir, config: Config) -> Outcome:
 def policy_sha256(path: Path) -> str:
     """Of a saved policy's weights, by name; the zip itself holds the time it was written."""
     _, params, _ = load_from_zip_file(path, load_data=False, device="cpu")
+    weights: dict[str, Any] = dict(params["policy"])
     digest = hashlib.sha256()
-    for name, tensor in sorted(params["policy"].items()):
+    for name, tensor in sorted(weights.items()):
         digest.update(name.encode())
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -27,4 +27,5 @@ def novelty(pool: Pool, n_steps: int) -> NDArray[np.float32]:
         rows.append(np.partition(distances, k, axis=1)[:, k])
     rewards = np.log(np.sqrt(np.maximum(np.concatenate(rows), 0)) + 1e-3)
     rewards = (rewards - rewards.mean()) / (rewards.std() + 1e-6)
-    return rewards.reshape(pool.n_envs, n_steps).T.astype(np.float32)
+    by_step: NDArray[np.float32] = rewards.reshape(pool.n_envs, n_steps).T.astype(np.float32)
+    return by_step

@@ -63,6 +63,7 @@ def read_suite(path: Path) -> Suite:
             raise UserError(f"unknown key {key!r} in {path}{configfile.nearest(key, list(_KEYS))}")
     axes = _Axes(path, grid)
     cells = [cell for env_id in axes.env_ids for cell in _cells_of(env_id, axes)]
+    cells.sort(key=lambda cell: axes.seeds.index(cell.config.seed))  # a bench that is stopped early has whole seeds
     for cell in cells:
         checks.check_names(cell.config, own_labeler=False)
     return Suite(path, axes.about, tuple(cells))
