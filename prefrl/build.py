@@ -21,7 +21,7 @@ from prefrl.errors import UserError
 from prefrl.families import PEOPLE, family
 from prefrl.fit import Fitter
 from prefrl.labelers import FunctionLabeler, Labeler, LabelFunction, PeopleLabeler, TeacherLabeler
-from prefrl.learn import make_ppo
+from prefrl.learn import is_image_space, make_ppo
 from prefrl.loop import LabelBudget, PreferenceLoop
 from prefrl.queue import PeopleQueue
 from prefrl.recorder import Guard, Recorder
@@ -68,6 +68,21 @@ def check_memory(config: Config, world: World, clip_steps: int) -> None:
             f"expected clip memory for {needed} steps of {world.venv.num_envs} environments ({step_kib:,.0f} KiB a "
             f"step), got room for {recorder.pool.capacity}; raise --clip-memory to {wanted} MiB or more"
         )
+
+
+def check_reward_model(config: Config, world: World) -> None:
+    """Make sure that the reward model's settings are for a network that this world has.
+
+    Raises:
+        UserError: They are not.
+    """
+    space, settings = world.venv.observation_space, config.reward_model
+    on_vectors = {"linear-skip": settings.linear_skip, "dynamics": settings.dynamics > 0}
+    for name, is_on in on_vectors.items():
+        if is_on and is_image_space(space):
+            raise UserError(
+                f"expected --reward-model.{name} with observations that are vectors, got frames; leave it out"
+            )
 
 
 def make_labeler(config: Config, function: LabelFunction | None, seed: int) -> Labeler:

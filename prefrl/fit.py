@@ -82,7 +82,8 @@ class Fitter:
         self.generator = torch.Generator().manual_seed(seed)
         self.l2 = torch.full((config.members,), config.l2, device=model.device)
         self.n_fits = 0
-        self._initial: list[Tensor] | None = None
+        # As they come from the seed: also in a run that is resumed, which puts other weights in later.
+        self._initial = [p.detach().clone() for p in model.net.parameters()]
 
     def fit(self, answered: Answered, unlabeled: Unlabeled | None = None) -> FitReport:
         """Fit to these labels, from the weights that are there; then freeze the output statistics anew.
@@ -126,8 +127,6 @@ class Fitter:
         """Go on from the weights of the last fit, or from those that there were before the first."""
         if self.config.warm_start:
             return
-        if self._initial is None:
-            self._initial = [p.detach().clone() for p in self.model.net.parameters()]
         with torch.no_grad():
             for param, initial in zip(self.model.net.parameters(), self._initial, strict=True):
                 param.copy_(initial)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from prefrl.config import RewardModelConfig
-from prefrl.fit import Answered, Fitter, _Best, _poisson_of
+from prefrl.fit import Answered, Fitter, Unlabeled, _Best, _poisson_of
 from prefrl.reward_model import Inputs, RewardModel
 
 
@@ -163,3 +163,97 @@ def test_a_network_on_frames_predicts_in_evaluation_what_it_learned_in_training(
     rewards = model.rewards(obs.reshape(-1, 5, 1, 36, 36), np.zeros((240, 5), np.int64))
     assert np.corrcoef(rewards.ravel(), bright.ravel())[0, 1] > 0.8
     assert rewards.std() > 0.03
+
+
+# --- levers of label efficiency ---
+
+
+def test_a_crop_sums_one_stretch_of_each_clip() -> None:
+    fit = fitter(members=1, crop=0.3, error_rate=0.0)
+    rewards = torch.arange(20.0).reshape(1, 1, 2, 10)  # left 0..9, right 10..19
+    generator = torch.Generator().manual_seed(fit.seed)
+    length = int(torch.randint(3, 11, (), generator=generator))
+    left, right = torch.randint(0, 10 - length + 1, (2, 1), generator=generator)[:, 0].tolist()
+    difference = sum(range(left, left + length)) - sum(range(10 + right, 10 + right + length))
+    weights = torch.tensor([[2.0]])
+    loss = fit._cropped(rewards, torch.tensor([0.0]), weights, torch.tensor([0.0]))
+    assert loss.item() == pytest.approx(2 * math.log1p(math.exp(difference)), rel=1e-5)
+
+
+def test_every_place_and_length_of_a_crop_occurs() -> None:
+    fit = fitter(members=1, crop=0.5, error_rate=0.0)
+    rewards = torch.zeros(1, 1, 2, 4)
+    rewards[0, 0, 0] = torch.tensor([1.0, 2.0, 4.0, 8.0])
+    seen = set()
+    for _ in range(300):
+        loss = fit._cropped(rewards, torch.tensor([1.0]), torch.ones(1, 1), torch.zeros(1)).item()
+        seen.add(round(-math.log(math.expm1(loss))))  # log(1 + exp(-sum)) -> sum
+    assert seen == {1 + 2, 2 + 4, 4 + 8, 1 + 2 + 4, 2 + 4 + 8, 1 + 2 + 4 + 8}
+
+
+def test_no_crop_draws_nothing_and_keeps_the_loss() -> None:
+    fit = fitter()
+    before = fit.generator.get_state()
+    whole = torch.tensor([1.5, 2.5, 3.5])
+    assert fit._cropped(torch.zeros(3, 1, 2, 5), torch.zeros(1), torch.ones(3, 1), whole) is whole
+    assert torch.equal(fit.generator.get_state(), before)
+
+
+def test_penalties_are_mean_squares_of_rewards_and_of_their_changes() -> None:
+    fit = fitter(members=1, center=0.5, smooth=0.25)
+    rewards = torch.tensor([[[[1.0, 3.0], [0.0, -2.0]]]])  # squares 1, 9, 0, 4; changes 2 and -2
+    penalty = fit._penalty(rewards)
+    assert isinstance(penalty, torch.Tensor)
+    assert penalty.tolist() == pytest.approx([0.5 * 14 / 4 + 0.25 * 4])
+    assert fitter()._penalty(rewards) == 0.0
+
+
+def test_a_prior_of_zero_makes_rewards_smaller() -> None:
+    free, held = fitter(l2=0.0), fitter(l2=0.0, center=1.0)
+    sizes = []
+    for fit in (free, held):
+        fit.fit(linear_answers(60))
+        sizes.append(float(fit.model.reward_std.mean()))
+    assert sizes[1] < 0.5 * sizes[0]
+
+
+def test_few_labels_are_passed_over_until_enough_steps_were_made() -> None:
+    report = fitter(initial_epochs=3, min_batches=20, patience=99).fit(linear_answers(30))
+    assert report.epochs == 20  # 30 labels are one batch
+    assert fitter(initial_epochs=3, min_batches=2, patience=99).fit(linear_answers(30)).epochs == 3
+
+
+def test_a_cold_start_forgets_the_fit_before() -> None:
+    cold, fresh = fitter(warm_start=False), fitter(warm_start=False)
+    cold.fit(linear_answers(40, seed=5))
+    cold.generator.manual_seed(cold.seed)
+    cold.l2 = fresh.l2.clone()
+    cold.fit(linear_answers(40))
+    fresh.fit(linear_answers(40))
+    for a, b in zip(cold.model.net.parameters(), fresh.model.net.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_unlabeled_pairs_join_where_the_ensemble_is_sure() -> None:
+    fit = fitter(pseudo_confidence=0.9, pseudo_weight=0.5)
+    fit.fit(linear_answers(200))
+    fresh = linear_answers(100, seed=1)
+    unlabeled = Unlabeled(fresh.obs, fresh.actions)
+    probs = 1 / (1 + np.exp(-fit.model.preference_logits(fresh.obs, fresh.actions).astype(np.float64)))
+    mean = probs.mean(axis=0)
+    sure = np.maximum(mean, 1 - mean) >= 0.9
+    assert 10 < sure.sum() < 100
+    obs, actions, prob_left, weights = fit._sure_of(unlabeled)
+    np.testing.assert_array_equal(obs.numpy(), fresh.obs[sure])
+    np.testing.assert_array_equal(actions.numpy(), fresh.actions[sure])
+    np.testing.assert_array_equal(prob_left.numpy(), (mean[sure] > 0.5).astype(np.float32))
+    assert weights.tolist() == [[0.5] * int(sure.sum())] * 3
+
+
+def test_unlabeled_pairs_count_in_no_report() -> None:
+    fit = fitter(pseudo_confidence=0.6)
+    fit.fit(linear_answers(50))
+    fresh = linear_answers(80, seed=1)
+    report = fit.fit(linear_answers(50), Unlabeled(fresh.obs, fresh.actions))
+    assert report.n_labels == 50
+    assert report.label_entropy == 0.0
