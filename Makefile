@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help venv demo test people check lint types fast bench-speed bench-atari robots-table bench-taught bench-drawing bench-page clean
+.PHONY: help venv demo test people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -45,6 +45,9 @@ bench-atari: venv  ## The same on Pong, one pair of 20k steps
 
 robots-table: venv  ## The table of runs/results/robots.md: 33 runs of 300k steps, about 45 minutes
 	$(BIN)/python -m runs.robots_table
+
+bench-peer: venv  ## The strongest peer beside us, run after run; PEER is the Python of its environment; about 40 minutes
+	$(BIN)/python -m runs.peer --peer-python $(PEER)
 
 people: venv  ## The window and the page in front of a training, with the promised times; wants a quiet machine, 5 minutes
 	PREFRL_QUIET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/test_people_for_real.py tests/test_labeling_window.py \
