@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labeling.choice import Choice, prob_left
 from labeling.store import StoredLabel
-from prefrl.fit import Answered
+from prefrl.fit_data import Answered
 
 
 class Answers:

@@ -18,7 +18,7 @@ from labeling.clip import Clip, ClipFiles
 from labeling.store import Label, Query, Store
 from prefrl.answers import Answers
 from prefrl.config import QueryConfig
-from prefrl.fit import Unlabeled
+from prefrl.fit_data import Unlabeled
 from prefrl.labelers import Asked, Labeler, Score
 from prefrl.pool import Cuts, Pool
 from prefrl.queries import STRATEGIES, Candidates, Chosen, IndexArray, choose, uniform

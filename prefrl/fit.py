@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prefrl.config import RewardModelConfig
+from prefrl.fit_data import Answered, LabelTensors, Unlabeled
 from prefrl.loss import decisive_accuracy, label_entropy, preference_logits, preference_loss
 from prefrl.networks import EnsembleCNN
 from prefrl.reward_model import RewardModel
@@ -38,32 +38,6 @@ class FitReport:
     l2: float
     epochs: int
     n_labels: int
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """B labels, oldest first, on Q queries."""
-
-    obs: NDArray[Any]
-    """(Q, 2, T, *O), or planes (Q, 2, T + n_stack - 1, H, W)."""
-    actions: NDArray[Any]
-    """(Q, 2, T, *A)."""
-    rows: NDArray[np.int64]
-    """Query that each label answers, (B,)."""
-    prob_left: NDArray[np.float32]
-    """(B,)."""
-    label_ids: list[str]
-    """What each label's bootstrap is drawn from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unlabeled:
-    """U pairs of clips that nobody has answered."""
-
-    obs: NDArray[Any]
-    """(U, 2, T, *O), or planes."""
-    actions: NDArray[Any]
-    """(U, 2, T, *A)."""
 
 
 class Fitter:
@@ -92,7 +66,7 @@ class Fitter:
         """
         config, model = self.config, self.model
         n_labels = len(answered.label_ids)
-        labels = _Tensors.of(answered, self._bootstrap(answered.label_ids), model)
+        labels = LabelTensors.of(answered, self._bootstrap(answered.label_ids), model)
         data = labels if unlabeled is None else labels.joined_by(*self._sure_of(unlabeled))
         model.freeze_input_statistics(labels.obs, labels.actions)
         self._begin()
@@ -131,7 +105,7 @@ class Fitter:
             for param, initial in zip(self.model.net.parameters(), self._initial, strict=True):
                 param.copy_(initial)
 
-    def _epoch(self, data: _Tensors, optimizer: torch.optim.Optimizer, n_batches: int) -> tuple[Tensor, Tensor]:
+    def _epoch(self, data: LabelTensors, optimizer: torch.optim.Optimizer, n_batches: int) -> tuple[Tensor, Tensor]:
         """One pass, or its first minibatches: mean training and validation loss of each member, both (K,).
 
         The validation loss, nan for a member that no label was left out of, costs nothing: a minibatch is computed for
@@ -206,7 +180,7 @@ class Fitter:
         return np.stack(draws, axis=1).astype(np.float32)
 
     @torch.no_grad()
-    def _finish(self, data: _Tensors, epochs: int, n_labels: int) -> FitReport:
+    def _finish(self, data: LabelTensors, epochs: int, n_labels: int) -> FitReport:
         model = self.model.eval()
         data = data.newest(self.config.max_batches * self.config.batch_size)
         n_steps = int(np.prod(data.actions.shape[1:3]))
@@ -235,52 +209,6 @@ class Fitter:
             epochs=epochs,
             n_labels=n_labels,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Tensors:
-    """The labels on the model's device."""
-
-    obs: Tensor
-    actions: Tensor
-    rows: Tensor
-    prob_left: Tensor
-    weights: Tensor
-
-    @classmethod
-    def of(cls, answered: Answered, weights: NDArray[np.float32], model: RewardModel) -> _Tensors:
-        to = model.device
-        return cls(
-            torch.as_tensor(answered.obs, device=to),
-            torch.as_tensor(answered.actions, device=to),
-            torch.as_tensor(answered.rows, device=to),
-            torch.as_tensor(answered.prob_left, device=to),
-            torch.as_tensor(weights, device=to),
-        )
-
-    def __len__(self) -> int:
-        return len(self.prob_left)
-
-    def joined_by(self, obs: Tensor, actions: Tensor, prob_left: Tensor, weights: Tensor) -> _Tensors:
-        """These labels, and pairs that count as labels."""
-        rows = torch.arange(len(obs), device=obs.device) + len(self.obs)
-        return _Tensors(
-            torch.cat([self.obs, obs]),
-            torch.cat([self.actions, actions]),
-            torch.cat([self.rows, rows]),
-            torch.cat([self.prob_left, prob_left]),
-            torch.cat([self.weights, weights], dim=1),
-        )
-
-    def newest(self, n: int) -> _Tensors:
-        """The newest `n` labels, or all if `n` is 0."""
-        return _Tensors(self.obs, self.actions, self.rows[-n:], self.prob_left[-n:], self.weights[:, -n:])
-
-    def rewards(self, model: RewardModel, batch: Tensor) -> Tensor:
-        """(K, b, 2, T)."""
-        rows = self.rows[batch]
-        rewards: Tensor = model(model.unfold(self.obs[rows]), self.actions[rows])
-        return rewards
 
 
 class _Best:

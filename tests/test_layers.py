@@ -29,6 +29,7 @@ LAYERS = [
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls"},
     {"fit", "labelers"},
+    {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
     | {"outcome"},
     {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries"},

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from prefrl.config import RewardModelConfig
-from prefrl.fit import Answered, Fitter, Unlabeled, _Best, _poisson_of
+from prefrl.fit import Fitter, _Best, _poisson_of
+from prefrl.fit_data import Answered, Unlabeled
 from prefrl.reward_model import Inputs, RewardModel
 
 
