@@ -83,11 +83,11 @@ class _Running:
                 start_new_session=True,  # Ctrl-C is for this process, which ends them
             )
             self._processes.add(process)
-        try:
-            return process.wait()
-        finally:
-            with self._lock:
-                self._processes.discard(process)
+        with process:  # closes its standard input
+            code = process.wait()
+        with self._lock:
+            self._processes.discard(process)
+        return code
 
     def end(self) -> None:
         """End all, and start no more."""
@@ -107,9 +107,10 @@ def _train(cell: Cell, folder: CellFolder, running: _Running) -> Ended:
             return Ended(cell, n_tries, "", folder.log)
         if running.is_over:
             break
-    return Ended(cell, n_tries, _tail(folder.log) or f"exit code {code}", folder.log)
+    killed = [f"ended by signal {-code}"] if code < 0 else []
+    return Ended(cell, n_tries, " / ".join([*killed, *_tail(folder.log)]) or f"exit code {code}", folder.log)
 
 
-def _tail(log: Path) -> str:
+def _tail(log: Path) -> list[str]:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    return " / ".join(line.strip() for line in lines[-_LAST_LINES:] if line.strip())
+    return [line.strip() for line in lines[-_LAST_LINES:] if line.strip()]

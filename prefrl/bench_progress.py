@@ -33,7 +33,7 @@ class BenchView:
         self._console = console
         self._begin = time.monotonic()
         self._n_cells = len(self._waiting)
-        self._done_seconds = 0.0
+        self._done: list[Cell] = []
         self._bar: Progress | None = None
         if console.is_terminal and cells:
             self._bar = Progress(
@@ -58,7 +58,7 @@ class BenchView:
     def ended(self, ended: Ended, outcome: Outcome | None) -> None:
         """A cell has ended: with an outcome, or without."""
         self._waiting.pop(ended.cell.key, None)
-        self._done_seconds += self._costs.of(ended.cell)
+        self._done.append(ended.cell)
         if outcome is not None:
             self._costs.add(outcome)
             what = f"env return {outcome.env_return:,.1f}"
@@ -74,17 +74,17 @@ class BenchView:
             self._bar.update(self._task, completed=n_done, left=self._left())
 
     def _left(self) -> str:
-        """The estimate of the cells that wait, corrected by how the estimates of those done came true."""
-        estimate = sum(self._costs.of(cell) for cell in self._waiting.values()) / self._n_jobs
-        if self._done_seconds:
+        """The estimate of the cells that wait, corrected by how today's estimate of those done came true."""
+        estimate = sum(map(self._costs.of, self._waiting.values())) / self._n_jobs
+        if self._done:
             elapsed = time.monotonic() - self._begin
-            estimate *= elapsed * self._n_jobs / self._done_seconds
+            estimate *= elapsed * self._n_jobs / sum(map(self._costs.of, self._done))
         return duration(estimate)
 
 
 def duration(seconds: float) -> str:
     """In the words people use: 40 s, 12 min, 3 h 05 min."""
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -18,15 +18,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from prefrl import configfile
-from prefrl.cell_folder import CellFolder, outcome_of
 from prefrl.errors import UserError
 from prefrl.rundir import write_text
 
 
 def main(folder: Path) -> int:
     """Train a cell from its beginning unless it is done; returns 0 when it is done, 1 when it cannot be."""
-    cell = CellFolder(folder)
     _end_with_parent()
+    from prefrl.cell_folder import CellFolder, outcome_of  # takes seconds in which the parent may die
+
+    cell = CellFolder(folder)
     with _locked(cell.lock):
         if cell.read() is not None:
             return 0

@@ -15,7 +15,8 @@ total_timesteps = 300_000
 labeler = "mistake"
 mistake_rate = 0.3
 
-[variants.crop]                                        # one more row each, settings laid over those above
+[variants.preset]                                      # a row each, settings laid over those above
+[variants.crop]
 reward_model.crop = 0.7
 """
 
@@ -27,13 +28,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from labeling.teachers import TEACHERS
 from prefrl import checks, configfile
 from prefrl.cell import Cell
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.flags import default_config
+from prefrl.queries import STRATEGIES
 
 _KEYS = ("about", "env_ids", "labels", "seeds", "teachers", "strategies", "score", "preset", "settings", "variants")
+_AXES = {"env_id": "env_ids", "seed": "seeds", "total_labels": "labels", "labeler": "teachers", "reward": "score"}
+"""Settings that the grid sets, by its key for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,10 @@ def read_suite(path: Path) -> Suite:
     cells = [cell for env_id in axes.env_ids for cell in _cells_of(env_id, axes)]
     cells.sort(key=lambda cell: axes.seeds.index(cell.config.seed))  # a bench that is stopped early has whole seeds
     for cell in cells:
-        checks.check_names(cell.config, own_labeler=False)
+        try:
+            checks.check_names(cell.config, own_labeler=False)
+        except UserError as e:
+            raise UserError(f"{e} (in {path}, cell {cell.name})") from e
     return Suite(path, axes.about, tuple(cells))
 
 
@@ -75,7 +83,7 @@ class _Axes:
     def __init__(self, path: Path, grid: dict[str, Any]) -> None:
         self.path = path
         self.about = _one(path, grid, "about", str, "")
-        self.env_ids = _many(path, grid, "env_ids", str, None)
+        self.env_ids = _many(path, grid, "env_ids", str, [])
         self.labels = _many(path, grid, "labels", int, [700])
         self.seeds = _many(path, grid, "seeds", int, [0])
         self.strategies = _many(path, grid, "strategies", str, [""])
@@ -87,16 +95,32 @@ class _Axes:
         if isinstance(teachers, list):
             teachers = {name: {"labeler": name} for name in _many(path, grid, "teachers", str, ["oracle"])}
         self.teachers = _table(path, {"teachers": teachers}, "teachers")
+        self._check()
+
+    def _check(self) -> None:
+        path = self.path
         for name, table in [*self.variants.items(), *self.teachers.items()]:
             if not isinstance(table, dict):
                 raise UserError(f"expected a table of settings for {name!r} in {path}, got {table!r}")
+        for table in (self.settings, *self.variants.values()):
+            for name in set(table) & set(_AXES):
+                raise UserError(f"expected no setting {name!r} in {path}: {_AXES[name]} says what it is")
+        if not self.teachers:
+            raise UserError(f"expected at least one of teachers in {path}, got none")
+        for name, table in self.teachers.items():
+            _known(path, "teachers", table.get("labeler", name), list(TEACHERS))
+        for name in filter(None, self.strategies):
+            _known(path, "strategies", name, list(STRATEGIES))
+        if self.preset:
+            _known(path, "preset", self.preset, configfile.preset_names())
 
 
 def _cells_of(env_id: str, axes: _Axes) -> list[Cell]:
-    preset = {"device": axes.settings.get("device", "cpu")}
-    base = default_config(env_id, **preset)
+    device = str(axes.settings.get("device", "cpu"))  # it decides on the preset
+    base = default_config(env_id, device=device)
     if axes.preset:
-        base = configfile.overlay(Config(env_id=env_id), configfile.read_preset(axes.preset), f"preset {axes.preset}")
+        plain = Config(env_id=env_id, device=device)
+        base = configfile.overlay(plain, configfile.read_preset(axes.preset), f"preset {axes.preset}")
     base = replace(configfile.overlay(base, axes.settings, f"{axes.path} [settings]"), progress=False)
     cells: list[Cell] = []
     scored: set[str] = set()
@@ -113,8 +137,8 @@ def _cells_of(env_id: str, axes: _Axes) -> list[Cell]:
 
 def _score_cell(base: Config, config: Config, variant: str, scored: set[str]) -> list[Cell]:
     """The baseline of a variant: its own where it changes PPO or the world, else one for all."""
-    plain = Cell(replace(base, seed=config.seed, reward="score"), "", "", "")
-    own = Cell(replace(config, reward="score"), variant, "", "")
+    plain = Cell(replace(base, seed=config.seed, reward="score", labels_from=""), "", "", "")
+    own = Cell(replace(config, reward="score", labels_from=""), variant, "", "")
     cell = plain if plain.key == own.key else own
     if cell.key in scored:
         return []
@@ -140,13 +164,21 @@ def _one(path: Path, grid: dict[str, Any], key: str, kind: type, default: Any) -
     return value
 
 
-def _many(path: Path, grid: dict[str, Any], key: str, kind: type, default: list[Any] | None) -> list[Any]:
+def _many(path: Path, grid: dict[str, Any], key: str, kind: type, default: list[Any]) -> list[Any]:
     values = grid.get(key, default)
-    if not isinstance(values, list) or not values or any(type(x) is not kind for x in values):
+    if not isinstance(values, list) or any(type(x) is not kind for x in values):
         raise UserError(f"expected {key} in {path} to be a list of {_WORDS[kind]}s, got {values!r}")
+    if not values:
+        raise UserError(f"expected at least one of {key} in {path}, got none")
     if len(set(values)) < len(values):
         raise UserError(f"expected every one of {key} in {path} once, got {values!r}")
     return values
+
+
+def _known(path: Path, key: str, name: Any, known: list[str]) -> None:
+    if name not in known:
+        near = configfile.nearest(str(name), known)
+        raise UserError(f"expected {key} in {path} to be one of {', '.join(known)}, got {name!r}{near}")
 
 
 def _table(path: Path, grid: dict[str, Any], key: str) -> dict[str, Any]:

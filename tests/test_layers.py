@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"cli"},
     {"check_env", "new_env", "bench"},
+    {"bench_run"},
     {"bench_rerun", "bench_progress"},
     {"bench_jobs"},
     {"cell_run", "bench_cost"},
