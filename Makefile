@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help venv demo test people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page clean
+.PHONY: help venv demo test people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page bench-interrupted clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -61,6 +61,9 @@ bench-drawing: venv  ## What drawing clips for people costs; about 6 minutes
 
 bench-page: venv  ## 50 scripted people and 5,000 answers over HTTP beside a training; about 8 minutes
 	$(BIN)/python -m runs.page
+
+bench-interrupted: venv  ## A benchmark killed five times at random beside one left alone; about 6 minutes
+	$(BIN)/python -m runs.interrupted
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) $(DEMO) build dist
