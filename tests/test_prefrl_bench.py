@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -345,20 +344,21 @@ def test_ctrl_c_ends_the_trainings_and_says_how_to_go_on(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_bench_killed_five_times_at_random_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    """A promise: no kill at any moment costs more than the trainings that were in progress."""
-    suite = write_suite(tmp_path / "six.toml", 'seeds = [0, 1]\nteachers = ["oracle", "mistake"]', steps=2048)
-    rng = random.Random(15)  # noqa: S311  # no secret
-    kill_at = [rng.randint(1, 24) for _ in range(5)]
-    assert kill_at == [7, 1, 17, 24, 2]  # six cells make 54 changes
+def test_a_bench_killed_at_random_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    """A promise: no kill at any moment costs more than the trainings that were in progress.
+
+    `make bench-interrupted` kills five times, on the whole smoke suite.
+    """
+    suite = write_suite(tmp_path / "three.toml", 'teachers = ["oracle", "mistake"]', steps=2048)
+    kill_at = [4, 13]  # drawn once; three cells make 27 changes
     done_at_kills = bench_killed_at_random(Path(suite), tmp_path / "killed", 2, kill_at)
-    assert len(done_at_kills) == 5
+    assert len(done_at_kills) == 2
     assert done_at_kills == sorted(done_at_kills)
-    assert 0 < done_at_kills[-1] < 6
+    assert done_at_kills[-1] < 3
     assert bench_killed_at_random(Path(suite), tmp_path / "alone", 2, []) == []
     killed, alone = contents(tmp_path / "killed" / "report"), contents(tmp_path / "alone" / "report")
     assert set(alone) >= {"table.md", "table.tex", "table.csv", "results.csv", "outcomes.jsonl", "plots/intervals.svg"}
-    assert len(alone["results.csv"].splitlines()) == 1 + 6
+    assert len(alone["results.csv"].splitlines()) == 1 + 3
     assert {name: killed[name] == alone[name] for name in alone} == dict.fromkeys(alone, True)
     assert set(killed) == set(alone)
 
