@@ -1,4 +1,4 @@
-# Two commands: `make demo` (set-up and the main job) and `make test` (set-up and all tests).
+# Two commands: `make demo` (set-up and the main job) and `make test` (set-up and tests).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help venv demo test people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page bench-interrupted clean
+.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page bench-interrupted clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -22,8 +22,11 @@ venv: $(VENV)/.ready  ## Build .venv with everything; does nothing when it is th
 demo: venv  ## Train HalfCheetah from 350 answers, and on the score beside it; about 5 minutes
 	$(BIN)/python -m runs.demo --out $(DEMO)
 
-test: venv  ## Every test
-	$(TEST)
+test: venv  ## Every test but those that train grids of agents
+	$(TEST) -m "not bench"
+
+test-bench: venv  ## The tests of `prefrl bench` that train grids of agents; 3 minutes
+	$(TEST) -m bench
 
 check: venv lint types fast  ## Lint, types and fast tests
 
@@ -35,7 +38,7 @@ types: venv
 	$(BIN)/mypy
 
 fast: venv
-	$(TEST) -m "not slow and not gpu"
+	$(TEST) -m "not slow and not gpu and not bench"
 
 bench-speed: venv  ## Wall clock on preferences against wall clock on the score, three pairs in turn
 	$(BIN)/python -m runs.speed

@@ -225,7 +225,7 @@ def test_a_cell_that_is_not_done_cannot_be_compared_and_a_key_must_be_one(tmp_pa
     assert f"begins with '{twice}', several do" in bench.err
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_more_seeds_train_only_the_new(done: Path, tmp_path: Path, bench: Bench) -> None:
     folder = copy_of(done, tmp_path)
     before, page = files(folder / "cells"), (folder / "report" / "results.csv").read_text(encoding="utf-8")
@@ -241,7 +241,7 @@ def test_more_seeds_train_only_the_new(done: Path, tmp_path: Path, bench: Bench)
     assert [line for line in page.splitlines()[1:] if line.split(",")[7] not in "".join(lines)] == []
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_cell_trained_again_is_the_same_bit_for_bit_or_it_is_said_what_differs(
     done: Path, tmp_path: Path, bench: Bench
 ) -> None:
@@ -293,7 +293,7 @@ gym.register("Never-v0", Never, max_episode_steps=50)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_training_that_crashes_is_tried_again_and_reported_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench
 ) -> None:
@@ -327,7 +327,7 @@ def test_a_training_that_crashes_is_tried_again_and_reported_and_the_others_go_o
     assert set(read_outcomes(tmp_path / "report" / "outcomes.jsonl")) == {well}
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_ctrl_c_ends_the_trainings_and_says_how_to_go_on(tmp_path: Path) -> None:
     suite = write_suite(tmp_path / "long.toml", steps=2_000_000)
     process = start(Path(suite), tmp_path, 2)
@@ -343,7 +343,7 @@ def test_ctrl_c_ends_the_trainings_and_says_how_to_go_on(tmp_path: Path) -> None
     assert not list(cells.glob("*/outcome.json"))
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_a_bench_killed_at_random_ends_with_the_same_bytes(tmp_path: Path) -> None:
     """A promise: no kill at any moment costs more than the trainings that were in progress.
 
@@ -363,7 +363,7 @@ def test_a_bench_killed_at_random_ends_with_the_same_bytes(tmp_path: Path) -> No
     assert set(killed) == set(alone)
 
 
-@pytest.mark.slow
+@pytest.mark.bench
 def test_two_benches_at_once_train_each_cell_once(tmp_path: Path) -> None:
     suite = Path(write_suite(tmp_path / "two.toml", "score = false", steps=1024))
     first = start(suite, tmp_path, 1)

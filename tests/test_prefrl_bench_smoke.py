@@ -14,7 +14,7 @@ from prefrl.suite import read_suite
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "runs" / "smoke.toml"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.bench
 
 
 @pytest.fixture(scope="module")
