@@ -65,7 +65,7 @@ bench-drawing: venv  ## What drawing clips for people costs; about 6 minutes
 bench-page: venv  ## 50 scripted people and 5,000 answers over HTTP beside a training; about 8 minutes
 	$(BIN)/python -m runs.page
 
-bench-interrupted: venv  ## A benchmark killed five times at random beside one left alone; about 6 minutes
+bench-interrupted: venv  ## A benchmark killed five times at random beside one left alone
 	$(BIN)/python -m runs.interrupted
 
 clean:  ## Remove what was built

@@ -81,7 +81,7 @@ class _Axes:
     """What the file says, each value of the type it must be."""
 
     def __init__(self, path: Path, grid: dict[str, Any]) -> None:
-        self.path = path
+        self.path, self.given = path, frozenset(grid)
         self.about = _one(path, grid, "about", str, "")
         self.env_ids = _many(path, grid, "env_ids", str, [])
         self.labels = _many(path, grid, "labels", int, [700])
@@ -96,6 +96,16 @@ class _Axes:
             teachers = {name: {"labeler": name} for name in _many(path, grid, "teachers", str, ["oracle"])}
         self.teachers = _table(path, {"teachers": teachers}, "teachers")
         self._check()
+        self._check_strategies()
+
+    def _check_strategies(self) -> None:
+        path = self.path
+        for name, table in self.variants.items():
+            queries = table.get("queries")
+            if "strategies" in self.given and isinstance(queries, dict) and "strategy" in queries:
+                raise UserError(
+                    f"expected strategies or the strategy of variant {name!r} in {path}, got both; leave one out"
+                )
 
     def _check(self) -> None:
         path = self.path

@@ -1,6 +1,6 @@
 """Kill `prefrl bench` at random, again and again: does its report come out byte for byte as if it had been left alone?
 
-    make bench-interrupted     # python -m runs.interrupted; runs/smoke.toml twice, killed five times; about 6 minutes
+    make bench-interrupted     # python -m runs.interrupted; runs/smoke.toml twice, killed five times
 
 Moments are drawn in changes that are seen in the folder of the cells, not in seconds: a file that is new or has grown,
 as when a rollout is logged or a cell done. After every kill it waits until the trainings have ended by themselves, and

@@ -130,6 +130,11 @@ BAD = {
     "a variant of what the grid sets": ("[variants.x]\ntotal_labels = 1", "no setting 'total_labels'", "labels says"),
     "variant": ("[variants.x]\nreward_model.corp = 0.5", "'corp'", "[variants.x]"),
     "a variant that is no table": ("[variants]\nx = 3", "a table of settings for 'x'", "got 3"),
+    "strategy twice": (
+        'strategies = ["bald"]\n[variants.x]\nqueries.strategy = "uniform"',
+        "expected strategies or the strategy of variant 'x'",
+        "got both",
+    ),
     "preset": ('preset = "robot"', "expected preset", "did you mean robots"),
     "bad TOML": ("labels = [", "expected TOML", "end of document"),
 }
