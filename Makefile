@@ -53,7 +53,7 @@ bench-peer: venv  ## The strongest peer beside us, run after run; PEER is the Py
 	$(BIN)/python -m runs.peer --peer-python $(PEER)
 
 people: venv  ## The window and the page in front of a training, with the promised times; wants a quiet machine, 5 minutes
-	PREFRL_QUIET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/test_people_for_real.py tests/test_labeling_window.py \
+	PREFRL_QUIET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/test_people_for_real_*.py tests/test_labeling_window.py \
 		tests/test_labeling_page.py -k "for_real or sixty or 150_ms"
 
 bench-taught: venv  ## A Hopper that leans back, a dot that goes left: what no score says; about 10 minutes

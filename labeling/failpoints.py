@@ -1,0 +1,67 @@
+"""Named points at which a crash test can make a process fail; in production every one is off.
+
+The environment variable `PREFRL_FAIL` arms points, as in `clip.renamed:kill,store.commit:after=17:enospc`: at the point
+named first, after so many passes (0 unless said), once, the process is killed or the operation fails. It is read when
+the process begins; where it is not set, a point costs a look into an empty dict.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from dataclasses import dataclass
+
+VARIABLE = "PREFRL_FAIL"
+
+POINTS: dict[str, str] = {}
+"""Every point that there is, with what has just happened or is about to when it is passed."""
+
+ACTIONS = ("kill", "enospc", "hang", "raise")
+"""SIGKILL to the process itself; `OSError` as of a full disk; an endless sleep; `RuntimeError`."""
+
+
+@dataclass(slots=True)
+class _Armed:
+    action: str
+    left: int
+    """Passes before it fails."""
+
+
+def parse(text: str) -> dict[str, _Armed]:
+    """What the variable says, point by point.
+
+    Raises:
+        ValueError: A point or an action that there is not.
+    """
+    armed: dict[str, _Armed] = {}
+    for part in filter(None, text.split(",")):
+        name, *options = part.split(":")
+        after = [x.removeprefix("after=") for x in options if x.startswith("after=")]
+        actions = [x for x in options if not x.startswith("after=")]
+        if name not in POINTS or len(actions) != 1 or actions[0] not in ACTIONS or not all(map(str.isdigit, after)):
+            raise ValueError(f"expected {VARIABLE} as POINT[:after=N]:{'|'.join(ACTIONS)}, got {part!r}")
+        armed[name] = _Armed(actions[0], int(after[-1]) if after else 0)
+    return armed
+
+
+def failpoint(name: str) -> None:
+    """Pass the point `name`: nothing, unless it is armed."""
+    if not _armed or name not in _armed:
+        return
+    armed = _armed[name]
+    if armed.left:
+        armed.left -= 1
+        return
+    del _armed[name]
+    if armed.action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if armed.action == "hang":
+        time.sleep(1e9)
+    if armed.action == "enospc":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+    raise RuntimeError(f"the failure point {name} was armed")
+
+
+_armed = parse(os.environ.get(VARIABLE, ""))
