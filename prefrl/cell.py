@@ -17,6 +17,7 @@ _NO_MATTER = frozenset({"run_dir", "progress", "checkpoint_steps", "people"})
 _LEARNING_ONLY = frozenset({"labeler", "total_labels", "labels_from", "clips", "queries", "reward_model", "teacher"})
 """Settings that a run on the score does not read."""
 _OFF: dict[str, Any] = {
+    "queries.stratified": False,
     "queries.explore_steps": 0,
     "reward_model.min_batches": 0,
     "reward_model.linear_skip": False,

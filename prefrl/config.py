@@ -58,6 +58,9 @@ class QueryConfig:
     disagreement); near_on_policy (the newest behaviour)."""
     candidate_factor: int = 10
     """Candidates drawn for each query that is asked [DRLHP section 2.2.4: 10]."""
+    stratified: bool = False
+    """Draw candidates evenly over the range of learned returns instead of over time, so that rare behaviour is asked
+    about, too; the first queries and the random share are drawn over time all the same."""
     random_share: float = 0.1
     """Share of queries picked uniformly whatever the strategy, and logged so, to judge the strategy by later."""
     recent_steps: int = 40_000
