@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -84,6 +85,8 @@ class DoctorArgs:
 
     json: bool = False
     """Print JSON instead of a table."""
+    failpoints: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """List instead the points at which a crash test can make prefrl fail, with what happens there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     command = COMMANDS.get(args[0])
     try:
+        _check_failpoints()
         if command is None:
             from prefrl.configfile import nearest
 
@@ -189,6 +193,8 @@ def _report(args: list[str]) -> int:
 
 def _doctor(args: list[str]) -> int:
     options = tyro.cli(DoctorArgs, prog="prefrl doctor", args=args)
+    if options.failpoints:
+        return _list_failpoints(options.json)
     from rich.console import Console
 
     from prefrl.doctor import check, print_findings, to_json
@@ -199,6 +205,21 @@ def _doctor(args: list[str]) -> int:
     else:
         print_findings(findings, Console())
     return EXIT_FAULT if any(f.status == "bad" for f in findings) else EXIT_OK
+
+
+def _list_failpoints(as_json: bool) -> int:
+    from labeling.failpoints import ACTIONS, POINTS, VARIABLE
+
+    lines = [f"{name:<18} {sentence}\n" for name, sentence in sorted(POINTS.items())]
+    sentence = f"\nTo arm one: {VARIABLE}=POINT[:after=N]:{'|'.join(ACTIONS)}, several with commas between them.\n"
+    sys.stdout.write(json.dumps(POINTS, indent=2) + "\n" if as_json else "".join([*lines, sentence]))
+    return EXIT_OK
+
+
+def _check_failpoints() -> None:
+    """Have a malformed variable refused before anything is done, whichever command would come to read it."""
+    if os.environ.get("PREFRL_FAIL"):
+        importlib.import_module("labeling.failpoints")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

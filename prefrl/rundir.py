@@ -59,6 +59,11 @@ class RunDir:
         return self.path / "window.lock"
 
     @property
+    def trainer_lock(self) -> Path:
+        """Locked while a trainer is at work; says who it is."""
+        return self.path / "trainer.lock"
+
+    @property
     def status(self) -> Path:
         """How the agent is doing, for those who label."""
         return self.path / "agent.json"

@@ -40,6 +40,7 @@ from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
 from prefrl.state import put_state, read_back_answers, take_state
 from prefrl.stopwatch import Stopwatch
+from prefrl.trainer_lock import only_trainer
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: the user asked for it
@@ -123,6 +124,7 @@ class _Training:
         self.with_labels = config.reward == "preferences"
         self.views = self.with_labels and build.wants_views(config, answering)
         if resume:
+            stack.enter_context(only_trainer(self.run.must_exist().trainer_lock))
             check_resumable(configfile.load(self.run.must_exist().config), config)
         self.world = worlds.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
         self.closing = stack.enter_context(ExitStack())
@@ -135,6 +137,7 @@ class _Training:
             check_people(config, self.world)
         if not resume:
             self.run.create()
+            stack.enter_context(only_trainer(self.run.trainer_lock))
         write_text(self.run.config, configfile.dump(config))
         self.watch = Stopwatch()
         self.loop: PreferenceLoop | None = None
