@@ -24,7 +24,8 @@ from prefrl.labelers import FunctionLabeler, Labeler, LabelFunction, PeopleLabel
 from prefrl.learn import is_image_space, make_ppo
 from prefrl.loop import LabelBudget, PreferenceLoop
 from prefrl.queue import PeopleQueue
-from prefrl.recorder import Guard, Recorder
+from prefrl.guard import Guard
+from prefrl.recorder import Recorder
 from prefrl.reward_model import Inputs, RewardModel
 from prefrl.rundir import RunDir
 from prefrl.schedules import SCHEDULES

@@ -17,6 +17,9 @@ _NO_MATTER = frozenset({"run_dir", "progress", "checkpoint_steps", "people"})
 _LEARNING_ONLY = frozenset({"labeler", "total_labels", "labels_from", "clips", "queries", "reward_model", "teacher"})
 """Settings that a run on the score does not read."""
 _OFF: dict[str, Any] = {
+    "world.own_process": True,
+    "world.step_timeout": 60.0,
+    "world.restarts": 3,
     "queries.explore_steps": 0,
     "reward_model.min_batches": 0,
     "reward_model.linear_skip": False,

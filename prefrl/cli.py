@@ -17,7 +17,7 @@ from typing import Annotated
 
 import tyro
 
-from prefrl.errors import UserError, WorldFault
+from prefrl.errors import LearnerFault, UserError, WorldFault
 
 EXIT_OK, EXIT_FAULT, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(args[1:])
     except UserError as e:
         return _say(e, EXIT_BAD_INPUT)
-    except WorldFault as e:
+    except (WorldFault, LearnerFault) as e:
         return _say(e, EXIT_FAULT)
     except ValueError as e:
         # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.

@@ -9,6 +9,7 @@ from prefrl import build, checks, worlds
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.evaluate import evaluate, policy_act, random_act
+from prefrl.guard import Guard
 from prefrl.learn import plain_ppo
 from prefrl.rundir import RunDir
 from prefrl.world import World
@@ -30,12 +31,12 @@ def evaluate_run(
     chance = None
     if with_random:
         world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
-        chance = evaluate(world.venv, random_act(world.venv, seed), n, config.eval.max_steps).mean
+        chance = evaluate(Guard(world.venv), random_act(world.venv, seed), n, config.eval.max_steps).mean
         world.venv.close()
     world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
     agent = load_policy(run, config, world)
     torch.manual_seed(seed)
-    result = evaluate(world.venv, policy_act(agent, config.eval.deterministic), n, config.eval.max_steps)
+    result = evaluate(Guard(world.venv), policy_act(agent, config.eval.deterministic), n, config.eval.max_steps)
     world.venv.close()
     return {"env_return": result.mean, "env_return_std": result.std, "episodes": n}, chance
 

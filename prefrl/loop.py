@@ -22,7 +22,8 @@ from prefrl.explore import novelty
 from prefrl.fit import FitReport, Fitter
 from prefrl.queue import PeopleQueue
 from prefrl.recall import recall
-from prefrl.recorder import Guard, Recorder
+from prefrl.guard import Guard
+from prefrl.recorder import Recorder
 from prefrl.schedules import Schedule, labels_due
 from prefrl.scoring import score_rollout
 from prefrl.stopwatch import Stopwatch

@@ -137,9 +137,14 @@ class RunDir:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file beside its place, make it durable, then put it there: never half a file."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as `write_text` does."""
     beside = path.with_name(f".{path.name}.tmp")
-    with beside.open("w", encoding="utf-8") as f:
-        f.write(text)
+    with beside.open("wb") as f:
+        f.write(data)
         f.flush()
         os.fsync(f.fileno())
     beside.replace(path)

@@ -23,11 +23,12 @@ from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputF
 from labeling.clip import ClipFiles
 from labeling.imports import copy_labels, env_id_of
 from labeling.store import Store
-from prefrl import build, checks, configfile, worlds
+from prefrl import build, checks, configfile, reproduction, worlds
 from prefrl.checkpoint import load_newest, save_checkpoint
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE
+from prefrl.finite import check_finite
 from prefrl.gallery import write_gallery
 from prefrl.labelers import LabelFunction, function_name
 from prefrl.labels_check import clip_check
@@ -68,6 +69,7 @@ def train(config: Config, *, labeler: LabelFunction | None = None, resume: bool 
     Raises:
         UserError: Bad input; nothing has been written.
         WorldFault: The environment broke while running.
+        LearnerFault: Weights or rewards came to numbers that are not finite.
         Interrupted: The user stopped the run, which is saved.
     """
     with ExitStack() as stack:
@@ -83,6 +85,8 @@ def default_run_dir(config: Config) -> str:
 _MAY_CHANGE = {"run_dir", "total_timesteps", "total_labels", "device", "torch_threads", "checkpoint_steps", "progress"}
 _MAY_CHANGE |= {"eval", "people"}
 _SAVE_SECONDS = 30.0
+_NO_OTHER_WORLD: dict[str, Any] = {"own_process": True, "step_timeout": 60.0, "restarts": 3}
+"""Settings of the world that change nothing of what happens in it."""
 
 
 def check_resumable(old: Config, new: Config) -> None:
@@ -91,6 +95,7 @@ def check_resumable(old: Config, new: Config) -> None:
     Raises:
         UserError: The first such setting.
     """
+    old, new = (replace(c, world=replace(c.world, **_NO_OTHER_WORLD)) for c in (old, new))
     for f in fields(old):
         before, now = getattr(old, f.name), getattr(new, f.name)
         if f.name == "labeler" and {before, now} <= set(PEOPLE):
@@ -174,6 +179,10 @@ class _Training:
 
     def run_to_end(self) -> Result:
         """Train, then write everything that a finished run holds."""
+        with reproduction.kept(self.config, self.run.path, self.views):
+            return self._run_to_end()
+
+    def _run_to_end(self) -> Result:
         with ProgressView(self.config.total_timesteps, self.config.progress, self.start_steps) as self.progress:
             self._learn_with_people()
         self._checkpoint()
@@ -228,6 +237,7 @@ class _Training:
             self.people.tell("training")
             self.people.remind()
         self.watch.switch("save")
+        check_finite(self.agent.policy.state_dict(), f"after {self.agent.num_timesteps:,} steps")
         due = self.agent.num_timesteps >= self.next_checkpoint_at
         if self.stopping or due or self._is_worth_saving():
             self._checkpoint()
@@ -295,7 +305,9 @@ class _Training:
         return Logger(str(self.run.path), writers)
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop, self.watch))
+        state = take_state(self.agent, self.loop, self.watch)
+        check_finite(state.tensors, f"after {self.agent.num_timesteps:,} steps")
+        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, state)
         self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
         self.labels_saved = self._n_labels()
         self.saved_at = time.monotonic()

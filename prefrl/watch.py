@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prefrl import build, configfile, worlds
 from prefrl.errors import UserError
 from prefrl.evaluate_run import load_policy
+from prefrl.guard import Guard
 from prefrl.rundir import RunDir
 from prefrl.video import write_video
 from prefrl.world import Drawer, World
@@ -53,7 +54,7 @@ def draw_first(world: World, drawer: Drawer) -> NDArray[np.uint8]:
 
 def _play(world: World, agent: Any, n_steps: int, deterministic: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Observations (T, *O) and views (T, *V) of one episode, at most `n_steps` of it."""
-    venv = world.venv
+    venv = Guard(world.venv)
     obs = np.asarray(venv.reset())
     view = venv.unwrapped.reset_infos[0].get("view")
     seen: list[NDArray[Any]] = []

@@ -25,7 +25,8 @@ from prefrl import flags, worlds
 from prefrl.asking import ClipFacts, cut_clips
 from prefrl.metrics import read_metrics
 from prefrl.pool import Cuts
-from prefrl.recorder import Guard, Recorder
+from prefrl.guard import Guard
+from prefrl.recorder import Recorder
 from prefrl.rundir import RunDir
 from prefrl.world import World
 

@@ -12,7 +12,8 @@ from labeling.clip import Clip, ClipFiles
 from prefrl import flags, worlds
 from prefrl.asking import ClipFacts, cut_clips
 from prefrl.pool import Cuts
-from prefrl.recorder import Guard, Recorder
+from prefrl.guard import Guard
+from prefrl.recorder import Recorder
 from prefrl.world import World
 
 T = 15
