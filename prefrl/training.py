@@ -281,6 +281,8 @@ class _Training:
             if means is not None:
                 record("rollout/ep_learned_rew_mean", means[1])
             record("prefs/labels_total", loop.answers.n_labels)
+            if loop.n_taken_back:
+                record("reward_model/taken_back", loop.n_taken_back)
             self._log_fit(loop)
         if env_return is not None:
             record("rollout/ep_env_rew_mean", env_return)

@@ -33,9 +33,10 @@ LAYERS = [
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls"},
     {"fit", "labelers", "guard"},
+    {"fit_step"},
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
-    | {"outcome", "finite", "game_errors", "game_memory", "game_child"},
+    | {"outcome", "finite", "fit_health", "game_errors", "game_memory", "game_child"},
     {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries"},
     {"loss", "tape"},
 ]
