@@ -59,7 +59,9 @@ def main_check(args: list[str]) -> int:
     """
     options = tyro.cli(CheckEnvArgs, prog="prefrl check-env", args=args)
     if bool(options.env_id) == (options.replay is not None):
-        raise UserError("expected the id of a game to check, or --replay and a file, got " + ("both", "neither")[not options.env_id])
+        raise UserError(
+            f"expected the id of a game to check, or --replay and a file, got {'both' if options.env_id else 'neither'}"
+        )
     if options.replay is not None:
         from prefrl.check_env_replay import replay
 

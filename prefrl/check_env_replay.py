@@ -1,4 +1,4 @@
-"""`prefrl check-env --replay FILE`: takes a world where it failed in a run, by the seed and the actions it had there."""
+"""`prefrl check-env --replay FILE`: takes a world to where it failed in a run, by its seed and its actions."""
 
 from __future__ import annotations
 

@@ -53,6 +53,9 @@ class EvalArgs:
     """Episodes to play."""
     json: bool = False
     """Print one JSON object instead of a sentence."""
+    trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Load policy.zip by Stable-Baselines3's own loader, which unpickles what is in it: whoever made the file can then
+    run any program on this machine as you. Needed only for networks other than prefrl's; for files of your own."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class WatchArgs:
     """Longest video, at the environment's real speed."""
     out: Path | None = None
     """Where to; default: video.webm in the run folder."""
+    trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Load policy.zip by Stable-Baselines3's own loader, which unpickles what is in it: whoever made the file can then
+    run any program on this machine as you. Needed only for networks other than prefrl's; for files of your own."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
             raise
         return _say(e, EXIT_BAD_INPUT)
+    except MemoryError:
+        sys.stderr.write("prefrl: expected enough memory for what the settings ask, got too little; lower them\n")
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("prefrl: stopped\n")
         return EXIT_INTERRUPTED
@@ -155,7 +164,7 @@ def _eval(args: list[str]) -> int:
     from prefrl.rundir import RunDir
 
     run = RunDir(options.run).must_exist()
-    found, _ = evaluate_run(run, load(run.config), n_episodes=options.episodes)
+    found, _ = evaluate_run(run, load(run.config), n_episodes=options.episodes, trust_pickle=options.trust_pickle)
     if options.json:
         sys.stdout.write(json.dumps(found) + "\n")
     else:
@@ -173,7 +182,7 @@ def _watch(args: list[str]) -> int:
 
     run = RunDir(options.run).must_exist()
     out = options.out or options.run / "video.webm"
-    seconds = watch_run(run, out, options.seconds)
+    seconds = watch_run(run, out, options.seconds, trust_pickle=options.trust_pickle)
     sys.stdout.write(f"video of {seconds:.1f} s: {out}\n")
     return EXIT_OK
 

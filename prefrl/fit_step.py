@@ -32,9 +32,9 @@ class FitStep:
     def take(self, data: LabelTensors, batch: Tensor, optimizer: torch.optim.Optimizer, l2: Tensor) -> Tensor:
         """Step on the labels with these indices, (b,); what was lost, each (K,), stacked to (4, K).
 
-        That is: the summed loss on the labels a member is trained on, their weights, the summed loss on those that it is
-        not trained on, and their number. Where memory runs out, the gradients of halves are added up, and the step is
-        the same but for rounding (for networks on frames also but for their normalisation, which is each part's own).
+        That is: the summed loss on the labels a member is trained on, their weights, the summed loss on those that it
+        is not trained on, and their number. Where memory runs out, the gradients of halves are added up, and the step
+        is the same but for rounding (for networks on frames also but for their normalisation, each part's own).
 
         Raises:
             LearnerFault: Not even one label fits.
@@ -104,7 +104,7 @@ class FitStep:
             return torch.stack([trained, weights.sum(1), (losses * left_out).sum(1), left_out.sum(1)])
 
     def _crop(self, n_steps: int, n_labels: int) -> Tensor | None:
-        """Which steps of each clip count in this step, (b, 2, T): one length for all, places of their own; None: all."""
+        """Which steps of each clip count, (b, 2, T): one length for all, places of their own; None: all."""
         shortest = max(1, round(self.config.crop * n_steps))
         if shortest == n_steps:
             return None

@@ -1,8 +1,9 @@
 """A game of one's own in a process of its own, so that one that crashes, exits or hangs ends no training.
 
 All copies of the game share one process: starting it costs a fork, and a step one message there and one back. Where it
-is lost, it is started again, a few times; every copy then begins a new episode, and the step that was lost is the last of
-the old one, as at a time limit. Linux only; elsewhere, and with `--world.no-own-process`, games run in the trainer's own.
+is lost, it is started again, a few times; every copy then begins a new episode, and the step that was lost is the last
+of the old one, as at a time limit. Linux only; elsewhere, and with `--world.no-own-process`, games run in the trainer's
+own.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class GameVecEnv(VecEnv):
         self._memory = map_memory(self._memory_handle, self.num_envs, tuple(obs["shape"]), obs["dtype"], size)
         self._base_seed = seed
         self._actions: NDArray[Any] = np.zeros(0)
+        self._obs: NDArray[Any] = np.zeros(0)
         self._seeds = [seed + i for i in range(self.num_envs)]
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
@@ -189,11 +191,11 @@ class GameVecEnv(VecEnv):
         for i in np.flatnonzero(memory.dones):
             infos[i]["terminal_observation"] = memory.last_obs[i].copy()
         if self._frames is not None:
-            for i, frame in enumerate(self._frames.copy()):
+            for env, frame in enumerate(self._frames.copy()):
                 frame.flags.writeable = False
-                infos[i]["view"] = frame
-                if memory.dones[i]:
-                    self.reset_infos[i]["view"] = frame
+                infos[env]["view"] = frame
+                if memory.dones[env]:
+                    self.reset_infos[env]["view"] = frame
         return infos
 
     def _reset(self, seed: int | None) -> NDArray[Any]:

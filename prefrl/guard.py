@@ -1,4 +1,4 @@
-"""The guard stands right above the world: nothing that is not a number gets past it, and what fails is said in one line.
+"""The guard stands right above the world: nothing that is no number gets past it, and what fails is said in one line.
 
 It keeps a tape of what each environment was given, so that what failed can be seen again.
 """
@@ -80,8 +80,8 @@ class Guard(VecEnvWrapper):
         self._check(rewards, "env reward")
         if dones.any():
             last = [info.get("terminal_observation", 0.0) for info in infos]
-            for env in np.flatnonzero(dones):
-                self._check(last[env], "last observation", int(env))
+            for over in np.flatnonzero(dones):
+                self._check(last[over], "last observation", int(over))
         if "restarted" in infos[0]:
             self._tapes.begin([info["restarted"] for info in infos])
         for env, info in enumerate(infos):

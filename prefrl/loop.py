@@ -20,9 +20,9 @@ from prefrl.episodes import EpisodeReturns
 from prefrl.errors import UserError
 from prefrl.explore import novelty
 from prefrl.fit import FitReport, Fitter
+from prefrl.guard import Guard
 from prefrl.queue import PeopleQueue
 from prefrl.recall import recall
-from prefrl.guard import Guard
 from prefrl.recorder import Recorder
 from prefrl.schedules import Schedule, labels_due
 from prefrl.scoring import score_rollout

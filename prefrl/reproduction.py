@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from labeling import npz
 from prefrl.config import Config, WorldConfig
+from prefrl.configfile import overlay
 from prefrl.errors import UserError, WorldFault
+from prefrl.foreign_config import check_config
 from prefrl.rundir import write_bytes
 from prefrl.tape import MAX_BYTES, Tape
 
@@ -45,7 +47,7 @@ class Reproduction:
 
 @contextmanager
 def kept(config: Config, folder: Path, views: bool) -> Iterator[None]:
-    """Where the block ends by a fault of the world, leave the way to it in the folder, and say how to go there again."""
+    """Where the block ends by a fault of the world, leave the way to it in the folder and say how to go there."""
     try:
         yield
     except WorldFault as e:
@@ -67,9 +69,11 @@ def read_reproduction(path: Path) -> Reproduction:
         with path.open("rb") as f:
             data = f.read(MAX_BYTES + 1)
         arrays, header = npz.unpack(data, MAX_BYTES)
-        return _checked(json.loads(header), arrays)
+        return _checked(json.loads(header), arrays, path)
     except OSError as e:
         raise UserError(f"expected a file that a run left at {path}, got: {e.strerror}") from e
+    except UserError:
+        raise
     except (ValueError, TypeError, KeyError, RecursionError) as e:
         raise UserError(f"expected {path} to be a {NAME} that a run left, got: {str(e)[:200]}") from e
 
@@ -87,18 +91,14 @@ def _pack(found: Reproduction) -> bytes:
     return npz.pack({"actions": found.tape.actions}, json.dumps(header).encode())
 
 
-def _checked(header: Any, arrays: dict[str, NDArray[Any]]) -> Reproduction:
+def _checked(header: Any, arrays: dict[str, NDArray[Any]], path: Path) -> Reproduction:
     if not isinstance(header, dict) or header.get("format") != _FORMAT or set(arrays) != {"actions"}:
         raise ValueError("another kind of file")
     kinds = {"env_id": str, "views": bool, "seed": int, "said": str, "world": dict}
     for name, kind in kinds.items():
         if type(header.get(name)) is not kind:
             raise ValueError(f"no {name} that is {kind.__name__}")
-    defaults, world = WorldConfig(), header["world"]
-    known = {f.name for f in fields(WorldConfig)}
-    for name, value in world.items():
-        if name not in known or type(value) not in ({type(getattr(defaults, name)), list} - {type(None)}):
-            raise ValueError(f"no world setting {name!r:.40}")
-    settings = {name: tuple(v) if isinstance(v, list) else v for name, v in world.items()}
+    world = overlay(WorldConfig(), header["world"], str(path))
+    check_config(Config(env_id=header["env_id"], world=world), path)
     tape = Tape(header["seed"], np.array(arrays["actions"]))
-    return Reproduction(header["env_id"], replace(defaults, **settings), header["views"], tape, header["said"])
+    return Reproduction(header["env_id"], world, header["views"], tape, header["said"])

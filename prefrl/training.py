@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
 
 from labeling.clip import ClipFiles
 from labeling.imports import copy_labels, env_id_of
+from labeling.plain_files import check_folder
 from labeling.store import Store
 from prefrl import build, checks, configfile, reproduction, worlds
 from prefrl.checkpoint import load_newest, save_checkpoint
@@ -159,7 +161,7 @@ class _Training:
         self.labels_saved = 0
         self.saved_at = 0.0
         if resume:
-            self._resume()
+            self._resume_checked()
         elif config.labels_from and self.loop is not None:
             self._begin_with_labels(Path(config.labels_from), self.loop, clip_steps)
         self.start_steps = self.agent.num_timesteps
@@ -167,6 +169,7 @@ class _Training:
     def _begin_with_labels(self, source: Path, loop: PreferenceLoop, clip_steps: int) -> None:
         """Take in the labels of another run or an export; where that fails, the new run's folder goes again."""
         try:
+            check_folder(source)
             env_id = env_id_of(source)
             if env_id not in (None, self.config.env_id):
                 raise UserError(f"expected --labels-from a run of {self.config.env_id}, got one of {env_id}")
@@ -316,6 +319,14 @@ class _Training:
 
     def _n_labels(self) -> int:
         return self.loop.answers.n_labels if self.loop is not None else 0
+
+    def _resume_checked(self) -> None:
+        try:
+            self._resume()
+        except (KeyError, TypeError, RuntimeError, AttributeError, RecursionError, OSError, SafetensorError) as e:
+            first = (str(e).splitlines() or [""])[0][:200]
+            raise UserError(f"expected a checkpoint of this run under {self.run.checkpoints}, got: {first}") from e
+        check_finite(self.agent.policy.state_dict(), "in the checkpoint")
 
     def _resume(self) -> None:
         checkpoint = load_newest(self.run.checkpoints)

@@ -65,7 +65,7 @@ class Faulty(gym.Env[NDArray[Any], np.int64]):
 
 
 FAULTS: dict[str, Any] = {
-    "raise": lambda: [][0],
+    "raise": lambda: list[int]().pop(),
     "exit": lambda: os._exit(7),
     "sys_exit": lambda: sys.exit(0),
     "segfault": lambda: ctypes.string_at(0),

@@ -16,7 +16,7 @@ from prefrl import cli
 ROOT = Path(__file__).parent.parent
 NAMES = sorted(failpoints.POINTS)
 
-PASS_TWICE = """
+THREE_TIMES = """
 from labeling.failpoints import failpoint
 for i in range(3):
     print("before", i, flush=True)
@@ -33,18 +33,18 @@ def run(code: str, armed: str, timeout: float = 60) -> subprocess.CompletedProce
 
 
 def test_a_point_that_is_not_armed_does_nothing() -> None:
-    done = run(PASS_TWICE, "")
+    done = run(THREE_TIMES, "")
     assert (done.returncode, done.stdout.split()[-1]) == (0, "through")
 
 
 def test_kill_is_sigkill_at_the_pass_that_was_named() -> None:
-    done = run(PASS_TWICE, "trainer.lock:after=1:kill")
+    done = run(THREE_TIMES, "trainer.lock:after=1:kill")
     assert done.returncode == -signal.SIGKILL
     assert done.stdout.split() == ["before", "0", "before", "1"]
 
 
 def test_a_point_fails_once() -> None:
-    code = PASS_TWICE.replace('failpoint("trainer.lock")', 'fail_quietly("trainer.lock")').replace(
+    code = THREE_TIMES.replace('failpoint("trainer.lock")', 'fail_quietly("trainer.lock")').replace(
         "for i", "def fail_quietly(name):\n    try: failpoint(name)\n    except OSError as e: print(e.errno)\nfor i", 1
     )
     done = run(code, "trainer.lock:enospc")
@@ -53,14 +53,14 @@ def test_a_point_fails_once() -> None:
 
 
 def test_raise_is_an_error_that_names_the_point() -> None:
-    done = run(PASS_TWICE, "trainer.lock:raise")
+    done = run(THREE_TIMES, "trainer.lock:raise")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "RuntimeError: the failure point trainer.lock was armed"
 
 
 def test_hang_never_comes_back() -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), failpoints.VARIABLE: "trainer.lock:hang"}
-    with subprocess.Popen([sys.executable, "-c", PASS_TWICE], env=env, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", THREE_TIMES], env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "before 0\n"
         with pytest.raises(subprocess.TimeoutExpired):

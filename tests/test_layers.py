@@ -36,7 +36,8 @@ LAYERS = [
     {"fit_step"},
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
-    | {"outcome", "finite", "fit_health", "game_errors", "game_memory", "game_child"},
+    | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"},
+    {"foreign_config"},
     {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries"},
     {"loss", "tape"},
 ]

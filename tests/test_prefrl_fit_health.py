@@ -1,4 +1,4 @@
-"""A reward model that cannot be learned from is taken back and said; a fit that does not fit the GPU is done in parts."""
+"""A reward model that cannot be learned from is taken back; a fit that does not fit the GPU is done in parts."""
 
 import math
 import os
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stable_baselines3 import PPO
 from test_prefrl_fit import fitter, linear_answers
 from torch import Tensor
 
@@ -106,9 +107,9 @@ class Small(LabelTensors):
         return super().rewards(model, batch)
 
 
-def one_step(kind: type[LabelTensors], **changes: object) -> tuple[Tensor, list[Tensor], Fitter]:
+def one_step(kind: type[LabelTensors]) -> tuple[Tensor, list[Tensor], Fitter]:
     """What is lost in a step on 64 labels, and the gradients of it."""
-    fit = fitter(**{"batch_size": 64, "crop": 0.8, "center": 0.1, "smooth": 0.1, "dynamics": 0.5, **changes})
+    fit = fitter(batch_size=64, crop=0.8, center=0.1, smooth=0.1, dynamics=0.5)
     answered = linear_answers(64)
     data = LabelTensors.of(answered, fit._bootstrap(answered.label_ids), fit.model)
     data = kind(data.obs, data.actions, data.rows, data.prob_left, data.weights)
@@ -151,7 +152,10 @@ def test_where_not_even_one_label_fits_it_is_said(monkeypatch: pytest.MonkeyPatc
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(LabelTensors, "rewards", never)
-    with pytest.warns(UserWarning), pytest.raises(LearnerFault, match="expected GPU memory for one label"):
+    with (
+        pytest.warns(UserWarning, match="at a time"),
+        pytest.raises(LearnerFault, match="expected GPU memory for one label"),
+    ):
         fitter().fit(linear_answers(10))
 
 
@@ -197,7 +201,6 @@ def test_what_is_not_finite_stops_before_the_policy_and_no_checkpoint_holds_it(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from prefrl import loop as loops
-    from prefrl.learn import PPO
 
     if where == "reward":
         monkeypatch.setattr(

@@ -12,8 +12,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from prefrl.errors import UserError, WorldFault
-from prefrl.pool import Cuts
 from prefrl.guard import EpisodeEnd, Guard
+from prefrl.pool import Cuts
 from prefrl.recorder import Recorder
 
 

@@ -109,8 +109,8 @@ def test_a_trainer_that_was_killed_hands_its_run_to_the_next(tmp_path: Path) -> 
     done = subprocess.run(more, env={**env, "PREFRL_FAIL": "trainer.lock:kill"}, check=False)
     assert done.returncode == -signal.SIGKILL
     with only_trainer(tmp_path / "run" / "trainer.lock"):
-        done = subprocess.run(more, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"but process {os.getpid()} on" in done.stderr
-    assert done.stderr.count("\n") == 1
+        refused = subprocess.run(more, env=env, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert f"but process {os.getpid()} on" in refused.stderr
+    assert refused.stderr.count("\n") == 1
     assert subprocess.run(more, env=env, check=False).returncode == 0

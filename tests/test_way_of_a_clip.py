@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from labeling.clip import Clip, ClipFiles
 from prefrl import flags, worlds
 from prefrl.asking import ClipFacts, cut_clips
-from prefrl.pool import Cuts
 from prefrl.guard import Guard
+from prefrl.pool import Cuts
 from prefrl.recorder import Recorder
 from prefrl.world import World
 
