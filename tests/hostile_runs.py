@@ -60,7 +60,7 @@ def rezip(path: Path, changes: dict[str, bytes], *, without: tuple[str, ...] = (
             archive.writestr(name, data)
 
 
-def zip_bomb(name: str, n_bytes: int = 2**30) -> bytes:
+def zip_bomb(name: str, n_bytes: int = 2**26) -> bytes:
     """A zip whose one member inflates to so many zeros."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(name, "w") as member:
@@ -167,7 +167,7 @@ def bomb_in_weights(folder: Path) -> None:
 
 
 def bomb_in_inner_zip(folder: Path) -> None:
-    """policy.pth whose own zip inflates to 1 GiB."""
+    """policy.pth whose own zip inflates to more than it has."""
     rezip(folder / "policy.zip", {"policy.pth": zip_bomb("archive/data/0")})
 
 
@@ -188,8 +188,8 @@ def nan_weights(folder: Path) -> None:
 
 
 def clip_bomb(folder: Path) -> None:
-    """Clips that inflate to 1 GiB."""
-    bomb = zip_bomb("obs.npy")
+    """Clips that inflate to 512 MiB."""
+    bomb = zip_bomb("obs.npy", 2**29)
     for path in (folder / "clips").rglob("*.npz"):
         path.write_bytes(bomb)
 
@@ -233,7 +233,7 @@ def binary_csv(folder: Path) -> None:
 
 def trigger(folder: Path) -> None:
     """A store with a trigger of its own."""
-    _sqlite(folder, "CREATE TRIGGER t AFTER INSERT ON labels BEGIN SELECT writefile('/tmp/x', 'y'); END")  # noqa: S108
+    _sqlite(folder, "CREATE TRIGGER t AFTER INSERT ON labels BEGIN SELECT writefile('/tmp/x', 'y'); END")
 
 
 def view(folder: Path) -> None:
