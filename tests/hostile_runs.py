@@ -1,4 +1,4 @@
-"""Writes run folders of people who mean harm, each with the marks of one trick; what it would touch is a sentinel file."""
+"""Writes run folders of people who mean harm, each with one trick; what it would touch is a sentinel file."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Run folders of people who mean harm: every command that reads a run, with an ear on what it does, over all of them."""
+"""Run folders of people who mean harm: every command that reads a run, listened to, over all of them."""
 
 import json
 import os
@@ -152,7 +152,7 @@ def test_no_file_of_a_run_may_be_a_link(name: str, tmp_path: Path) -> None:
     run = hostile_runs.honest_run(tmp_path / "run")
     assert RunDir(run).must_exist().path == run
     hostile_runs.linked(name)(run)
-    with pytest.raises(UserError, match="got a link|found none there"):
+    with pytest.raises(UserError, match=r"got a link|found none there"):
         RunDir(run).must_exist()
 
 
