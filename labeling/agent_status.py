@@ -7,6 +7,10 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from labeling import plain_files
+
+_MAX_BYTES = 2**16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentStatus:
@@ -40,8 +44,10 @@ def write_status(path: Path, status: AgentStatus) -> None:
 def read_status(path: Path) -> AgentStatus | None:
     """What the trainer wrote last, or None where it has not; "stopped" if it is gone without having ended."""
     try:
-        status = AgentStatus(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        status = AgentStatus(**json.loads(plain_files.read_text(path, _MAX_BYTES)))
+        if not 0 < status.process_id < 2**31:
+            return None
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     if status.state in ("training", "waiting") and not _is_alive(status.process_id):
         return replace(status, state="stopped")

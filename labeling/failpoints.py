@@ -15,11 +15,19 @@ from dataclasses import dataclass
 
 VARIABLE = "PREFRL_FAIL"
 
-POINTS: dict[str, str] = {}
+POINTS: dict[str, str] = {
+    "env.step": "the process of a game of one's own is about to step every copy",
+    "reward.fit": "the reward model is about to be fitted to the answers",
+    "trainer.lock": "the trainer has just locked its run folder",
+}
 """Every point that there is, with what has just happened or is about to when it is passed."""
 
 ACTIONS = ("kill", "enospc", "hang", "raise")
 """SIGKILL to the process itself; `OSError` as of a full disk; an endless sleep; `RuntimeError`."""
+
+
+class FailpointError(ValueError):
+    """The environment variable names a point or an action that there is not."""
 
 
 @dataclass(slots=True)
@@ -33,7 +41,7 @@ def parse(text: str) -> dict[str, _Armed]:
     """What the variable says, point by point.
 
     Raises:
-        ValueError: A point or an action that there is not.
+        FailpointError: A point or an action that there is not.
     """
     armed: dict[str, _Armed] = {}
     for part in filter(None, text.split(",")):
@@ -41,7 +49,8 @@ def parse(text: str) -> dict[str, _Armed]:
         after = [x.removeprefix("after=") for x in options if x.startswith("after=")]
         actions = [x for x in options if not x.startswith("after=")]
         if name not in POINTS or len(actions) != 1 or actions[0] not in ACTIONS or not all(map(str.isdigit, after)):
-            raise ValueError(f"expected {VARIABLE} as POINT[:after=N]:{'|'.join(ACTIONS)}, got {part!r}")
+            known = "; prefrl doctor --failpoints lists the points"
+            raise FailpointError(f"expected {VARIABLE} as POINT[:after=N]:{'|'.join(ACTIONS)}, got {part!r:.80}{known}")
         armed[name] = _Armed(actions[0], int(after[-1]) if after else 0)
     return armed
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from labeling import plain_files
 from labeling.clip import Clip, ClipError, ClipFiles
 from labeling.export import Row, label_rows, source_id
 from labeling.export_folder import ABOUT, CLIPS, CLIPS_AT_ONCE, FORMAT, LABELS
@@ -139,10 +140,10 @@ def _about(folder: Path) -> dict[str, Any]:
 def _run_config(folder: Path) -> dict[str, Any]:
     path = folder / _CONFIG
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(plain_files.read_text(path, _MAX_ABOUT_BYTES))
     except OSError as error:
         raise _neither(folder) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabelImportError(f"expected TOML in {path}, got: {error}") from error
 
 

@@ -20,11 +20,12 @@ from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE, family
 from prefrl.fit import Fitter
+from prefrl.guard import Guard
 from prefrl.labelers import FunctionLabeler, Labeler, LabelFunction, PeopleLabeler, TeacherLabeler
 from prefrl.learn import is_image_space, make_ppo
 from prefrl.loop import LabelBudget, PreferenceLoop
 from prefrl.queue import PeopleQueue
-from prefrl.recorder import Guard, Recorder
+from prefrl.recorder import Recorder
 from prefrl.reward_model import Inputs, RewardModel
 from prefrl.rundir import RunDir
 from prefrl.schedules import SCHEDULES

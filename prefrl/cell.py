@@ -18,6 +18,9 @@ _LEARNING_ONLY = frozenset({"labeler", "total_labels", "labels_from", "clips", "
 """Settings that a run on the score does not read."""
 _OFF: dict[str, Any] = {
     "queries.stratified": False,
+    "world.own_process": True,
+    "world.step_timeout": 60.0,
+    "world.restarts": 3,
     "queries.explore_steps": 0,
     "reward_model.min_batches": 0,
     "reward_model.linear_skip": False,

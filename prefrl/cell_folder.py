@@ -13,19 +13,22 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from stable_baselines3.common.save_util import load_from_zip_file
 
+from labeling import plain_files
 from labeling.store import Store
 from prefrl.cell import cell_key, command
 from prefrl.config import Config
+from prefrl.errors import UserError
 from prefrl.metrics import read_metrics
 from prefrl.outcome import Outcome
+from prefrl.policy_file import read_weights
 from prefrl.rundir import RunDir, write_text
 
 _CURVE_POINTS = 60
+_MAX_OUTCOME_BYTES = 2**20
+_MAX_OUTCOMES_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +64,25 @@ class CellFolder:
 
     def read(self) -> Outcome | None:
         """What came of the cell; None while it is not done."""
-        if not self.outcome.is_file():
+        try:
+            line = plain_files.read_text(self.outcome, _MAX_OUTCOME_BYTES)
+        except FileNotFoundError:
             return None
-        return Outcome.from_json(self.outcome.read_text(encoding="utf-8"), str(self.outcome))
+        except OSError as e:
+            raise UserError(f"expected what came of a cell in {self.outcome}, got: {e.strerror}") from e
+        except plain_files.PlainFileError as e:
+            raise UserError(str(e)) from e
+        return Outcome.from_json(line, str(self.outcome))
 
 
 def read_outcomes(path: Path) -> dict[str, Outcome]:
     """Outcomes kept beside a table, by their cells' keys; none where there is no such file."""
     if not path.is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = plain_files.read_text(path, _MAX_OUTCOMES_BYTES).splitlines()
+    except (OSError, plain_files.PlainFileError) as e:
+        raise UserError(str(e)) from e
     found = [Outcome.from_json(line, f"line {i + 1} of {path}") for i, line in enumerate(lines) if line]
     return {outcome.cell: outcome for outcome in found}
 
@@ -111,8 +123,7 @@ def outcome_of(run: RunDir, config: Config) -> Outcome:
 
 def policy_sha256(path: Path) -> str:
     """Of a saved policy's weights, by name; the zip itself holds the time it was written."""
-    _, params, _ = load_from_zip_file(path, load_data=False, device="cpu")
-    weights: dict[str, Any] = dict(params["policy"])
+    weights = read_weights(path)
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(name.encode())

@@ -10,11 +10,13 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from prefrl.check_env_finding import Finding, Status
+from prefrl.errors import UserError
 
 _STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 _REMEDY_STYLE = "bold"
@@ -28,7 +30,7 @@ _CANNOT = 2
 class CheckEnvArgs:
     """Say whether a game of your own can be trained, and what is wrong if not; prove that its score is not used."""
 
-    env_id: Annotated[str, tyro.conf.Positional]
+    env_id: Annotated[str, tyro.conf.Positional] = ""
     """Its Gymnasium id, or module:id, as in my_game:MyGame-v0."""
     env_kwargs: tuple[str, ...] = ()
     """Arguments for the game as key:value, values in JSON; give train the same."""
@@ -44,6 +46,9 @@ class CheckEnvArgs:
     """Print one JSON object instead of a table."""
     traceback: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Print the whole traceback of what the game raised."""
+    replay: Path | None = None
+    """Instead of checking: play again what a run left in its crash.npz when a game crashed, hung or gave no numbers; 1
+    where that happens again, 0 where it does not. With --traceback in this very process, as a debugger wants it."""
 
 
 def main_check(args: list[str]) -> int:
@@ -53,6 +58,14 @@ def main_check(args: list[str]) -> int:
         UserError: An option is not what it should be.
     """
     options = tyro.cli(CheckEnvArgs, prog="prefrl check-env", args=args)
+    if bool(options.env_id) == (options.replay is not None):
+        raise UserError(
+            f"expected the id of a game to check, or --replay and a file, got {'both' if options.env_id else 'neither'}"
+        )
+    if options.replay is not None:
+        from prefrl.check_env_replay import replay
+
+        return replay(options.replay, in_this_process=options.traceback)
     from prefrl.check_env_run import check
 
     findings = check(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import signal
-import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from prefrl.errors import UserError, WorldFault
+from prefrl.game_errors import place, said
 
 CALL_SECONDS = 20.0
 """A call that takes longer is taken to hang; only where the system has alarms (not on Windows)."""
@@ -84,12 +82,12 @@ def call(
         wrong, _, remedy = str(e).rpartition("; ")
         raise Trouble(wrong or remedy, remedy if wrong else "") from e
     except _TooLong as e:
-        raise Trouble(f"{what} did not come back within {limit:g} s{_place(e)}{at()}", _WAITS, _trace(e)) from e
+        raise Trouble(f"{what} did not come back within {limit:g} s{place(e)}{at()}", _WAITS, _trace(e)) from e
     except SystemExit as e:
-        detail = f"{what} ended the program, by sys.exit() or quit(){_place(e)}{at()}"
+        detail = f"{what} ended the program, by sys.exit() or quit(){place(e)}{at()}"
         raise Trouble(detail, "end an episode by returning terminated=True instead", _trace(e)) from e
     except Exception as e:
-        detail = f"{what} raised {_said(e)}{_place(e)}{at()}"
+        detail = f"{what} raised {said(e)}{place(e)}{at()}"
         raise Trouble(detail, _remedy(f"{type(e).__name__}: {e}"), _trace(e)) from e
 
 
@@ -115,47 +113,6 @@ def _alarm(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, left)  # of a call around this one
         signal.signal(signal.SIGALRM, before)
-
-
-def _said(error: BaseException) -> str:
-    """Type and first line of an exception, without what Gymnasium adds."""
-    text = str(error).split(" was raised from the environment creator")[0].strip()
-    first = text.splitlines()[0] if text else ""
-    if isinstance(error, SyntaxError):
-        first = error.msg
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def _place(error: BaseException) -> str:
-    """Say " in my_game.py line 41", the deepest line of the user's own, else the deepest of all."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" in {_short(error.filename)} line {error.lineno}"
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    frames = [f for e in reversed(chain) for f in traceback.extract_tb(e.__traceback__)]
-    own = [f for e in chain for f in traceback.extract_tb(e.__traceback__) if _is_users(f.filename)]
-    last = own[-1] if own else frames[-1] if frames else None
-    return f" in {_short(last.filename)} line {last.lineno}" if last is not None else ""
-
-
-_NOT_THEIRS = tuple(
-    str(Path(folder).resolve()) + os.sep
-    for folder in (str(Path(__file__).parent), *(sysconfig.get_paths()[k] for k in ("stdlib", "purelib", "platlib")))
-)
-
-
-def _is_users(filename: str) -> bool:
-    return not filename.startswith("<") and not str(Path(filename).resolve()).startswith(_NOT_THEIRS)
-
-
-def _short(filename: str) -> str:
-    path = Path(filename)
-    if path.is_absolute() and path.is_relative_to(Path.cwd()) and _is_users(filename):  # no .venv in the same folder
-        return str(path.relative_to(Path.cwd()))
-    return path.name
 
 
 def _trace(error: BaseException) -> str:

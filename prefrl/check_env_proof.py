@@ -160,7 +160,7 @@ def _config(game: Game, env_id: str, folder: Path) -> Config:
         run_dir=str(folder),
         device="cpu",
         progress=False,
-        world=replace(config.world, n_envs=n_envs, record_views="never"),
+        world=replace(config.world, n_envs=n_envs, record_views="never", own_process=False),
         clips=replace(config.clips, clip_seconds=1e-6, min_clip_steps=clip_steps, max_clip_steps=clip_steps),
         queries=replace(config.queries, round_steps=rollout, label_window=1.0),
         reward_model=replace(config.reward_model, initial_epochs=5, epochs=2),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from typing import Annotated
 
 import tyro
 
-from prefrl.errors import UserError, WorldFault
+from prefrl.errors import LearnerFault, UserError, WorldFault
 
 EXIT_OK, EXIT_FAULT, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -52,6 +53,9 @@ class EvalArgs:
     """Episodes to play."""
     json: bool = False
     """Print one JSON object instead of a sentence."""
+    trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Load policy.zip by Stable-Baselines3's own loader, which unpickles what is in it: whoever made the file can then
+    run any program on this machine as you. Needed only for networks other than prefrl's; for files of your own."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class WatchArgs:
     """Longest video, at the environment's real speed."""
     out: Path | None = None
     """Where to; default: video.webm in the run folder."""
+    trust_pickle: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Load policy.zip by Stable-Baselines3's own loader, which unpickles what is in it: whoever made the file can then
+    run any program on this machine as you. Needed only for networks other than prefrl's; for files of your own."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,8 @@ class DoctorArgs:
 
     json: bool = False
     """Print JSON instead of a table."""
+    failpoints: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """List instead the points at which a crash test can make prefrl fail, with what happens there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     command = COMMANDS.get(args[0])
     try:
+        _check_failpoints()
         if command is None:
             from prefrl.configfile import nearest
 
@@ -109,13 +119,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(args[1:])
     except UserError as e:
         return _say(e, EXIT_BAD_INPUT)
-    except WorldFault as e:
+    except (WorldFault, LearnerFault) as e:
         return _say(e, EXIT_FAULT)
     except ValueError as e:
         # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.
         if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
             raise
         return _say(e, EXIT_BAD_INPUT)
+    except MemoryError:
+        sys.stderr.write("prefrl: expected enough memory for what the settings ask, got too little; lower them\n")
+        return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("prefrl: stopped\n")
         return EXIT_INTERRUPTED
@@ -151,7 +164,7 @@ def _eval(args: list[str]) -> int:
     from prefrl.rundir import RunDir
 
     run = RunDir(options.run).must_exist()
-    found, _ = evaluate_run(run, load(run.config), n_episodes=options.episodes)
+    found, _ = evaluate_run(run, load(run.config), n_episodes=options.episodes, trust_pickle=options.trust_pickle)
     if options.json:
         sys.stdout.write(json.dumps(found) + "\n")
     else:
@@ -169,7 +182,7 @@ def _watch(args: list[str]) -> int:
 
     run = RunDir(options.run).must_exist()
     out = options.out or options.run / "video.webm"
-    seconds = watch_run(run, out, options.seconds)
+    seconds = watch_run(run, out, options.seconds, trust_pickle=options.trust_pickle)
     sys.stdout.write(f"video of {seconds:.1f} s: {out}\n")
     return EXIT_OK
 
@@ -189,6 +202,8 @@ def _report(args: list[str]) -> int:
 
 def _doctor(args: list[str]) -> int:
     options = tyro.cli(DoctorArgs, prog="prefrl doctor", args=args)
+    if options.failpoints:
+        return _list_failpoints(options.json)
     from rich.console import Console
 
     from prefrl.doctor import check, print_findings, to_json
@@ -199,6 +214,21 @@ def _doctor(args: list[str]) -> int:
     else:
         print_findings(findings, Console())
     return EXIT_FAULT if any(f.status == "bad" for f in findings) else EXIT_OK
+
+
+def _list_failpoints(as_json: bool) -> int:
+    from labeling.failpoints import ACTIONS, POINTS, VARIABLE
+
+    lines = [f"{name:<18} {sentence}\n" for name, sentence in sorted(POINTS.items())]
+    sentence = f"\nTo arm one: {VARIABLE}=POINT[:after=N]:{'|'.join(ACTIONS)}, several with commas between them.\n"
+    sys.stdout.write(json.dumps(POINTS, indent=2) + "\n" if as_json else "".join([*lines, sentence]))
+    return EXIT_OK
+
+
+def _check_failpoints() -> None:
+    """Have a malformed variable refused before anything is done, whichever command would come to read it."""
+    if os.environ.get("PREFRL_FAIL"):
+        importlib.import_module("labeling.failpoints")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

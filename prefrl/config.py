@@ -32,6 +32,12 @@ class WorldConfig:
     """Black out the score areas known for the papers' seven Atari games [DRLHP appendix A]."""
     record_views: Literal["auto", "always", "never"] = "auto"
     """Keep what draws each step later; auto: not where that means rendering every step for a teacher."""
+    own_process: bool = True
+    """Run a game of your own in a process of its own, so that one that crashes or hangs ends no training (Linux)."""
+    step_timeout: float = 60.0
+    """Seconds after which a step of all copies of such a game is taken to hang; making it may take ten times that."""
+    restarts: int = 3
+    """How often the process of such a game is started again after a crash or a hang, before the run stops."""
 
 
 @dataclass(frozen=True)

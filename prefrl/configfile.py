@@ -10,9 +10,12 @@ import types
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from labeling import plain_files
 from prefrl.config import Config
 from prefrl.errors import UserError
+from prefrl.foreign_config import check_config
 
+_MAX_RUN_CONFIG_BYTES = 2**18
 PRESETS = Path(__file__).parent / "presets"
 _C = TypeVar("_C")
 
@@ -42,11 +45,18 @@ def read_toml(path: Path) -> dict[str, Any]:
         UserError: The file cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _parse(path.read_text(encoding="utf-8"), path)
     except OSError as e:
         raise UserError(f"expected a TOML file at {path}, got: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except UnicodeDecodeError as e:
         raise UserError(f"expected TOML in {path}, got: {e}") from e
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as e:  # of TOML, or of a number with too many digits
+        raise UserError(f"expected TOML in {path}, got: {str(e)[:200]}") from e
 
 
 def overlay(config: _C, settings: dict[str, Any], source: str) -> _C:
@@ -88,15 +98,22 @@ def dump(config: Config) -> str:
 
 
 def load(path: Path) -> Config:
-    """The config that `dump` wrote.
+    """The config that `dump` wrote, whoever may have written this one.
 
     Raises:
-        UserError: It is not there, or not such a config.
+        UserError: It is not there, not such a config, or not one to be trusted.
     """
-    settings = read_toml(path)
+    try:
+        settings = _parse(plain_files.read_text(path, _MAX_RUN_CONFIG_BYTES), path)
+    except OSError as e:
+        raise UserError(f"expected the config of a run at {path}, got: {e.strerror}") from e
+    except plain_files.PlainFileError as e:
+        raise UserError(str(e)) from e
     if not isinstance(settings.get("env_id"), str):
         raise UserError(f"expected env_id in {path}; it is not the config of a run")
-    return overlay(Config(env_id=settings["env_id"]), settings, str(path))
+    config = overlay(Config(env_id=settings["env_id"]), settings, str(path))
+    check_config(config, path)
+    return config
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -129,7 +146,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        raise UserError(f"expected {where} to be {_WORDS[hint]}, got {value!r}")
+        raise UserError(f"expected {where} to be {_WORDS[hint]}, got {str(value)[:80]!r}")
     return value
 
 

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from prefrl.recorder import EpisodeEnd
+from prefrl.guard import EpisodeEnd
 
 _WINDOW = 100
 """Episodes that a logged mean is over, as in Stable-Baselines3."""

@@ -16,8 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from labeling.failpoints import failpoint
 from prefrl.config import RewardModelConfig
 from prefrl.fit_data import Answered, LabelTensors, Unlabeled
+from prefrl.fit_health import LEAST_STD, Health, agreement_of
+from prefrl.fit_step import FitStep
 from prefrl.loss import decisive_accuracy, label_entropy, preference_logits, preference_loss
 from prefrl.networks import EnsembleCNN
 from prefrl.reward_model import RewardModel
@@ -38,6 +41,10 @@ class FitReport:
     l2: float
     epochs: int
     n_labels: int
+    sickness: str = ""
+    """Why the model could not be learned from and was taken back, in words; empty where it was kept."""
+    doubt: str = ""
+    """What a person should know of it, in words."""
 
 
 class Fitter:
@@ -56,14 +63,28 @@ class Fitter:
         self.generator = torch.Generator().manual_seed(seed)
         self.l2 = torch.full((config.members,), config.l2, device=model.device)
         self.n_fits = 0
+        self._step = FitStep(model, config, self.generator)
         # As they come from the seed: also in a run that is resumed, which puts other weights in later.
         self._initial = [p.detach().clone() for p in model.net.parameters()]
 
     def fit(self, answered: Answered, unlabeled: Unlabeled | None = None) -> FitReport:
         """Fit to these labels, from the weights that are there; then freeze the output statistics anew.
 
-        Unlabeled pairs of which the ensemble is sure, as it is now, join the labels: Park et al. 2022 (SURF).
+        Unlabeled pairs of which the ensemble is sure, as it is now, join the labels: Park et al. 2022 (SURF). A model
+        that came out sick (see `fit_health`) is taken back: the one before the fit stays, and `n_fits` does not rise.
         """
+        failpoint("reward.fit")
+        before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        l2 = self.l2
+        report = self._fit(answered, unlabeled)
+        if report.sickness:
+            self.model.load_state_dict(before)
+            self.l2 = l2
+        else:
+            self.n_fits += 1
+        return report
+
+    def _fit(self, answered: Answered, unlabeled: Unlabeled | None) -> FitReport:
         config, model = self.config, self.model
         n_labels = len(answered.label_ids)
         labels = LabelTensors.of(answered, self._bootstrap(answered.label_ids), model)
@@ -84,7 +105,6 @@ class Fitter:
             if best.update(torch.where(val.isnan(), train, val), config.patience):
                 break
         best.restore()
-        self.n_fits += 1
         return self._finish(labels, epoch, n_labels)
 
     def _sure_of(self, unlabeled: Unlabeled) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -115,54 +135,8 @@ class Fitter:
         sums = torch.zeros(4, self.model.members, device=self.model.device)
         order = torch.randperm(len(data), generator=self.generator)
         for batch in torch.split(order.to(self.model.device), self.config.batch_size)[:n_batches]:
-            rewards = data.rewards(self.model, batch)  # (K, b, 2, T)
-            losses = preference_loss(preference_logits(rewards), data.prob_left[batch], self.config.error_rate)
-            weights = data.weights[:, batch]  # (K, b)
-            trained = (losses * weights).sum(1)
-            loss = self._cropped(rewards, data.prob_left[batch], weights, trained)
-            loss = loss / weights.sum(1).clamp(min=1.0) + self.l2 * self._squares() + self._penalty(rewards)
-            if self.config.dynamics:
-                rows = data.rows[batch]
-                loss = loss + self.config.dynamics * self.model.dynamics_loss(data.obs[rows], data.actions[rows])
-            optimizer.zero_grad(set_to_none=True)
-            loss.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
-            optimizer.step()
-            left_out = (weights == 0).float()
-            with torch.no_grad():
-                sums += torch.stack([trained, weights.sum(1), (losses * left_out).sum(1), left_out.sum(1)])
+            sums += self._step.take(data, batch, optimizer, self.l2)
         return sums[0] / sums[1].clamp(min=1.0), sums[2] / sums[3]
-
-    def _cropped(self, rewards: Tensor, prob_left: Tensor, weights: Tensor, whole: Tensor) -> Tensor:
-        """Each member's training loss (K,) on stretches of the clips, one length for all, at places of their own."""
-        n_steps, n_clips = rewards.shape[-1], 2 * rewards.shape[1]
-        shortest = max(1, round(self.config.crop * n_steps))
-        if shortest == n_steps:
-            return whole
-        length = int(torch.randint(shortest, n_steps + 1, (), generator=self.generator))
-        first = torch.randint(0, n_steps - length + 1, (n_clips, 1), generator=self.generator)
-        steps = torch.arange(n_steps)
-        inside = ((steps >= first) & (steps < first + length)).reshape(-1, 2, n_steps).to(rewards.device)
-        losses = preference_loss(preference_logits(rewards * inside), prob_left, self.config.error_rate)
-        return (losses * weights).sum(1)
-
-    def _penalty(self, rewards: Tensor) -> Tensor | float:
-        """Each member's penalty for rewards far from zero and for sudden ones, (K,)."""
-        penalty: Tensor | float = 0.0
-        if self.config.center:
-            penalty = penalty + self.config.center * rewards.square().mean(dim=(1, 2, 3))
-        if self.config.smooth:
-            penalty = penalty + self.config.smooth * rewards.diff(dim=-1).square().mean(dim=(1, 2, 3))
-        return penalty
-
-    def _squares(self) -> Tensor:
-        """Sum of squared weights of each member, biases left alone; (K,)."""
-        members = self.model.members
-        squares = [
-            p.square().reshape(members, -1).sum(1)
-            for name, p in self.model.net.named_parameters()
-            if name.endswith("weight") and "norms" not in name
-        ]
-        return torch.stack(squares).sum(0)
 
     def _adapt_l2(self, train: Tensor, val: Tensor, n_batches: int) -> None:
         """Keep the mean validation loss within 1.1 to 1.5 times the mean training loss (DRLHP, section 2.2.3)."""
@@ -193,21 +167,32 @@ class Fitter:
                     data.rewards(model, part)
         rewards = torch.cat([data.rewards(model, part) for part in parts], dim=1)  # (K, B, 2, T)
         flat = rewards.reshape(model.members, -1)
+        stds = flat.std(1)
         model.reward_mean.copy_(flat.mean(1))
-        model.reward_std.copy_(flat.std(1).clamp(min=1e-6))
+        model.reward_std.copy_(stds.clamp(min=LEAST_STD))
         logits = preference_logits(rewards)
         losses = preference_loss(logits, data.prob_left, self.config.error_rate)
         right = decisive_accuracy(logits, data.prob_left)
         trained, left_out = data.weights > 0, data.weights == 0
+        health = Health(
+            val_loss=_mean(losses, left_out),
+            val_accuracy=_mean(right, left_out),
+            n_held_out=int((left_out & ~right.isnan()).any(0).sum()),
+            least_std=float(stds.min()),
+            agreement=agreement_of(rewards),
+            is_finite=all(bool(t.isfinite().all()) for t in (*model.state_dict().values(), rewards, losses)),
+        )
         return FitReport(
             loss=_mean(losses, trained),
-            val_loss=_mean(losses, left_out),
+            val_loss=health.val_loss,
             accuracy=_mean(right, trained),
-            val_accuracy=_mean(right, left_out),
+            val_accuracy=health.val_accuracy,
             label_entropy=float(label_entropy(data.prob_left)),
             l2=float(self.l2.mean()),
             epochs=epochs,
             n_labels=n_labels,
+            sickness=health.sickness(),
+            doubt=health.doubt(),
         )
 
 

@@ -13,6 +13,7 @@ from prefrl import configfile
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE, preset_for
+from prefrl.rundir import RunDir
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,5 @@ def _resumed(early: argparse.Namespace) -> Config:
         raise UserError("expected no --config and no --preset with --resume: the run folder has the run's settings")
     if not early.run_dir:
         raise UserError("expected --run-dir with --resume: the folder of the run to go on with")
-    path = Path(early.run_dir) / "config.toml"
-    if not path.is_file():
-        raise UserError(f"expected the folder of a run (with a config.toml) at {early.run_dir}, found none")
-    return replace(configfile.load(path), run_dir=early.run_dir)
+    run = RunDir(Path(early.run_dir)).must_exist()
+    return replace(configfile.load(run.config), run_dir=early.run_dir)

@@ -15,6 +15,7 @@ from labeling.export import Row, label_rows, source_id, to_json_lines, utc_text
 from labeling.export_folder import write_folder
 from labeling.imports import copy_labels, env_id_of
 from labeling.label import utc_ms_now
+from labeling.plain_files import check_folder
 from labeling.store import Store
 from prefrl import configfile, worlds
 from prefrl.config import Config
@@ -26,6 +27,7 @@ from prefrl.labels_parquet import write_tables
 from prefrl.labels_play import Shown, label_frames
 from prefrl.rundir import RunDir
 from prefrl.video import write_video
+from prefrl.world import checked_size
 
 
 def main(args: list[str]) -> int:
@@ -114,7 +116,7 @@ def _shown(run: RunDir, config: Config, rows: list[Row]) -> list[Shown]:
         raise UserError(f"expected clips that can be drawn; those of {config.env_id} cannot")
     files, shown = ClipFiles(run.clips), []
     for row in rows:
-        clips = [files.read(row[side]) for side in ("left", "right")]
+        clips = [checked_size(files.read(row[side])) for side in ("left", "right")]
         if row.get("swapped"):
             clips.reverse()
         try:
@@ -163,6 +165,7 @@ def _export(run: RunDir, config: Config, out: Path) -> None:
 
 
 def _import(run: RunDir, config: Config, action: ImportArgs) -> None:
+    check_folder(action.source)
     env_id = env_id_of(action.source)
     if env_id != config.env_id and not action.any_env:
         raise UserError(

@@ -23,6 +23,7 @@ from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from prefrl.config import PPOConfig
+from prefrl.finite import check_rewards
 
 ScoreRollout = Callable[[int], NDArray[np.float32] | None]
 """Gives the learned reward (n_steps, n_envs) of the newest n_steps of every environment; None while there is none."""
@@ -46,6 +47,7 @@ class LearnedRewardBuffer(RolloutBuffer):
             self.advantages[:] = 0.0
             self.returns[:] = self.values
             return
+        check_rewards(rewards)
         self.rewards += rewards
         super().compute_returns_and_advantage(last_values, dones)
 

@@ -20,9 +20,10 @@ from prefrl.episodes import EpisodeReturns
 from prefrl.errors import UserError
 from prefrl.explore import novelty
 from prefrl.fit import FitReport, Fitter
+from prefrl.guard import Guard
 from prefrl.queue import PeopleQueue
 from prefrl.recall import recall
-from prefrl.recorder import Guard, Recorder
+from prefrl.recorder import Recorder
 from prefrl.schedules import Schedule, labels_due
 from prefrl.scoring import score_rollout
 from prefrl.stopwatch import Stopwatch
@@ -89,6 +90,8 @@ class PreferenceLoop:
         """On the stopwatch; before it people's answers wait for the next fit."""
         self.must_fit = False
         """Whether there are answers that no fit has seen."""
+        self.n_taken_back = 0
+        """Fits whose model could not be learned from."""
         self.last_fit: FitReport | None = None
         self.disagreement = 0.0
         """Mean standard deviation of the members' rewards on the last rollout."""
@@ -192,8 +195,21 @@ class PreferenceLoop:
         begin = self.watch.total()
         n_unlabeled = round(self.fitter.config.pseudo_labels * len(answered.prob_left)) if self.fitter.n_fits else 0
         unlabeled = self.asker.unlabeled(n_unlabeled, self.recorder.pool) if n_unlabeled else None
-        self.last_fit = self.fitter.fit(answered, unlabeled)
+        self._take_fit(self.fitter.fit(answered, unlabeled))
         self.next_fit_at = begin + (self.watch.total() - begin) / self.fit_share
+
+    def _take_fit(self, fit: FitReport) -> None:
+        if fit.sickness:
+            self.n_taken_back += 1
+            last = "the one before stays" if self.fitter.n_fits else "the agent waits for one that can be learned from"
+            warnings.warn(
+                f"the reward model fitted to {fit.n_labels} answers was taken back, as {fit.sickness}; {last}",
+                stacklevel=2,
+            )
+            return
+        if fit.doubt and not (self.last_fit is not None and self.last_fit.doubt):  # said once as long as it holds
+            warnings.warn(fit.doubt, stacklevel=2)
+        self.last_fit = fit
 
     def _may_fit(self) -> bool:
         """Whether the last fit is so long ago that fitting stays within its share of the time.

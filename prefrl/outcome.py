@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -57,14 +58,54 @@ class Outcome:
             UserError: It is not one; `where` says whose.
         """
         try:
-            values: dict[str, Any] = json.loads(line)
-            if set(values) != {f.name for f in fields(cls)}:
+            values: Any = json.loads(line)
+            if not isinstance(values, dict) or set(values) != {f.name for f in fields(cls)}:
                 raise ValueError("other fields")
+            for name, is_right in _KINDS.items():
+                if not is_right(values[name]):
+                    raise ValueError(f"{name} of another kind")
             values["curve_steps"] = tuple(values["curve_steps"])
             values["curve_returns"] = tuple(values["curve_returns"])
             return cls(**values)
-        except (ValueError, TypeError, KeyError) as e:
-            raise UserError(f"expected an outcome that a benchmark wrote in {where}, got: {e}; delete that line") from e
+        except (ValueError, TypeError, KeyError, RecursionError) as e:
+            got = str(e)[:200]
+            raise UserError(
+                f"expected an outcome that a benchmark wrote in {where}, got: {got}; delete that line"
+            ) from e
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _LARGEST
+
+
+def _are(kind: Callable[[object], bool], most: int) -> Callable[[object], bool]:
+    return lambda values: isinstance(values, list) and len(values) <= most and all(map(kind, values))
+
+
+def _named(kind: Callable[[object], bool]) -> Callable[[object], bool]:
+    return lambda values: isinstance(values, dict) and len(values) <= _MOST_NAMED and all(map(kind, values.values()))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_TEXT
+
+
+_LARGEST, _LONGEST_TEXT, _MOST_NAMED, _MOST_POINTS = 1e15, 10_000, 100, 10_000
+_KINDS: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("cell", "env_id", "reward", "policy_sha256", "labels_sha256", "command"), _is_text),
+    **dict.fromkeys(("seed", "timesteps", "labels", "eval_episodes"), _is_count),
+    **dict.fromkeys(("env_return", "env_return_std", "random_return"), _is_number),
+    "val_accuracy": lambda value: value is None or _is_number(value),
+    "curve_steps": _are(_is_number, _MOST_POINTS),
+    "curve_returns": _are(_is_number, _MOST_POINTS),
+    "seconds": _named(_is_number),
+    "versions": _named(_is_text),
+}
+"""What each field of an outcome must hold, as JSON gives it."""
 
 
 @dataclass(frozen=True, slots=True)

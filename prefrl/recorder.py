@@ -7,72 +7,18 @@ own observations, and PPO gets a reward of 0 for every step until the ensemble h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnvWrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
-from prefrl.errors import UserError, WorldFault
+from prefrl.errors import UserError
+from prefrl.guard import Guard
 from prefrl.pool import Layout, Pool
 from prefrl.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class EpisodeEnd:
-    """An episode that ended, seen from below the recorder."""
-
-    env: int
-    step: int
-    """The environment's step, counted since the run began, that was the episode's last."""
-    env_return: float
-    n_steps: int
-
-
-class Guard(VecEnvWrapper):
-    """Stops at the first observation or env reward that is not finite, and notes the episodes that end."""
-
-    def __init__(self, venv: VecEnv) -> None:
-        super().__init__(venv)
-        self.n_steps = 0
-        self._ends: list[EpisodeEnd] = []
-
-    def reset(self) -> VecEnvObs:
-        """Reset every environment."""
-        obs = self.venv.reset()
-        self._check(obs, "observation after reset")
-        return obs
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """Step every environment."""
-        obs, rewards, dones, infos = self.venv.step_wait()
-        self._check(obs, "observation")
-        self._check(rewards, "env reward")
-        for env, info in enumerate(infos):
-            if "episode" in info:
-                episode = info["episode"]
-                end = EpisodeEnd(env, self.n_steps, float(episode["r"]), int(episode["l"]))
-                self._ends.append(end)
-        self.n_steps += 1
-        return obs, rewards, dones, infos
-
-    def take_ends(self) -> list[EpisodeEnd]:
-        """The episodes that ended since the last call."""
-        ends, self._ends = self._ends, []
-        return ends
-
-    def _check(self, values: Any, what: str) -> None:
-        if np.isfinite(values).all():
-            return
-        rows = np.asarray(values).reshape(self.num_envs, -1)
-        env = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise WorldFault(
-            f"expected a finite {what}, got {rows[env][~np.isfinite(rows[env])][0]} from environment {env} at its "
-            f"step {self.n_steps}; the world is broken there, nothing was learned from it"
-        )
 
 
 class Recorder(VecEnvWrapper):
@@ -129,6 +75,9 @@ class Recorder(VecEnvWrapper):
         """Record the step; reward 0 and no word of the score go on."""
         obs, env_rewards, dones, infos = self.venv.step_wait()
         assert isinstance(obs, np.ndarray)
+        if "restarted" in infos[0]:  # what came of this step is lost: it stands alone, and no clip holds it
+            self._episodes += 1
+            self._episode_steps[:] = 0
         self.pool.add(self._obs, self._actions, env_rewards, self._views, self._episodes, self._episode_steps)
         self._episode_steps += 1
         for env, info in enumerate(infos):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ from prefrl.errors import UserError
 from prefrl.judge_queries import judge
 from prefrl.metrics import read_metrics
 from prefrl.report import GalleryClip, ReportData, write_report
-from prefrl.rundir import RunDir
+from prefrl.rundir import RunDir, read_json
+from prefrl.world import checked_size
+
+_MOST_SHOWN = 16
 
 
 def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
@@ -47,13 +50,27 @@ def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
 
 
 def _read_gallery(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        gallery = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as e:
-        raise UserError(f"expected JSON in {path}, got: {e}") from e
-    return gallery if isinstance(gallery, dict) else {}
+    gallery = read_json(path)
+    for name in ("most_liked", "least_liked"):
+        entries = gallery.get(name) or []
+        if not isinstance(entries, list) or len(entries) > _MOST_SHOWN or not all(map(_is_entry, entries)):
+            raise UserError(f"expected at most {_MOST_SHOWN} clips with their returns as {name} in {path}")
+    for name in ("learned_returns", "env_returns"):
+        if not all(_number(x) is not None for x in _listed(gallery.get(name))):
+            raise UserError(f"expected a list of numbers as {name} in {path}")
+    return gallery
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("clip_id"), str):
+        return False
+    return all(_number(entry.get(name)) is not None for name in ("learned_return", "env_return"))
+
+
+def _listed(values: object) -> list[object]:
+    if values is None:
+        return []
+    return values if isinstance(values, list) else ["no list"]
 
 
 def _returns(
@@ -97,7 +114,7 @@ def _draw_gallery(
         clips = []
         for entry in side:
             try:
-                clip = files.read(str(entry["clip_id"]))
+                clip = checked_size(files.read(str(entry["clip_id"])))
             except ClipError as e:
                 return [], [], f"A clip of the gallery could not be read: {e}"
             clips.append(
@@ -113,4 +130,5 @@ def _draw_gallery(
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    is_one = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_one else None  # type: ignore[arg-type]  # a number, as was just seen

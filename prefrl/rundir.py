@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labeling import plain_files
 from prefrl.errors import UserError
+
+_MAX_JSON_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,11 @@ class RunDir:
         return self.path / "window.lock"
 
     @property
+    def trainer_lock(self) -> Path:
+        """Locked while a trainer is at work; says who it is."""
+        return self.path / "trainer.lock"
+
+    @property
     def status(self) -> Path:
         """How the agent is doing, for those who label."""
         return self.path / "agent.json"
@@ -105,36 +113,58 @@ class RunDir:
             raise UserError(f"expected to make the run folder {self.path}, got: {e.strerror}") from e
 
     def must_exist(self) -> RunDir:
-        """Itself, if it is the folder of a run.
+        """Itself, if it is the folder of a run, which anybody may have made.
 
         Raises:
-            UserError: It is not.
+            UserError: It is not, or holds a link, something that is no plain file, or a file too large for a run.
         """
-        if not self.config.is_file():
+        if not self.config.is_file() or self.config.is_symlink():
             raise UserError(
                 f"expected the folder of a run (with a config.toml) at {self.path}, found "
                 + ("none there" if self.path.exists() else "nothing there")
             )
+        try:
+            plain_files.check_folder(self.path)
+        except (plain_files.PlainFileError, OSError) as e:
+            raise UserError(str(e)) from e
         return self
 
     def read_result(self) -> dict[str, Any]:
         """What `result.json` says; empty where the run has not ended."""
-        if not self.result.is_file():
-            return {}
-        try:
-            result = json.loads(self.result.read_text(encoding="utf-8"))
-        except ValueError as e:
-            raise UserError(f"expected JSON in {self.result}, got: {e}") from e
-        if not isinstance(result, dict):
-            raise UserError(f"expected a JSON object in {self.result}, got {type(result).__name__}")
-        return result
+        return read_json(self.result)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a small file of a run; empty where there is no such file.
+
+    Raises:
+        UserError: It is something else, or too large.
+    """
+    try:
+        found = json.loads(plain_files.read_text(path, _MAX_JSON_BYTES))
+    except FileNotFoundError:
+        return {}
+    except OSError as e:
+        raise UserError(f"expected to read {path}, got: {e.strerror}") from e
+    except plain_files.PlainFileError as e:
+        raise UserError(str(e)) from e
+    except (ValueError, RecursionError) as e:
+        raise UserError(f"expected JSON in {path}, got: {str(e)[:200]}") from e
+    if not isinstance(found, dict):
+        raise UserError(f"expected a JSON object in {path}, got {type(found).__name__}")
+    return found
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file beside its place, make it durable, then put it there: never half a file."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as `write_text` does."""
     beside = path.with_name(f".{path.name}.tmp")
-    with beside.open("w", encoding="utf-8") as f:
-        f.write(text)
+    with beside.open("wb") as f:
+        f.write(data)
         f.flush()
         os.fsync(f.fileno())
     beside.replace(path)

@@ -22,12 +22,14 @@ from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputF
 
 from labeling.clip import ClipFiles
 from labeling.imports import copy_labels, env_id_of
+from labeling.plain_files import check_folder
 from labeling.store import Store
-from prefrl import build, checks, configfile, worlds
+from prefrl import build, checks, configfile, reproduction, worlds
 from prefrl.checkpoint import load_newest, save_checkpoint
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE
+from prefrl.finite import check_finite
 from prefrl.gallery import write_gallery
 from prefrl.labelers import LabelFunction, function_name
 from prefrl.labels_check import clip_check
@@ -40,6 +42,7 @@ from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
 from prefrl.state import put_state, read_back_answers, take_state
 from prefrl.stopwatch import Stopwatch
+from prefrl.trainer_lock import only_trainer
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: the user asked for it
@@ -67,6 +70,7 @@ def train(config: Config, *, labeler: LabelFunction | None = None, resume: bool 
     Raises:
         UserError: Bad input; nothing has been written.
         WorldFault: The environment broke while running.
+        LearnerFault: Weights or rewards came to numbers that are not finite.
         Interrupted: The user stopped the run, which is saved.
     """
     with ExitStack() as stack:
@@ -82,6 +86,8 @@ def default_run_dir(config: Config) -> str:
 _MAY_CHANGE = {"run_dir", "total_timesteps", "total_labels", "device", "torch_threads", "checkpoint_steps", "progress"}
 _MAY_CHANGE |= {"eval", "people"}
 _SAVE_SECONDS = 30.0
+_NO_OTHER_WORLD: dict[str, Any] = {"own_process": True, "step_timeout": 60.0, "restarts": 3}
+"""Settings of the world that change nothing of what happens in it."""
 
 
 def check_resumable(old: Config, new: Config) -> None:
@@ -90,6 +96,7 @@ def check_resumable(old: Config, new: Config) -> None:
     Raises:
         UserError: The first such setting.
     """
+    old, new = (replace(c, world=replace(c.world, **_NO_OTHER_WORLD)) for c in (old, new))
     for f in fields(old):
         before, now = getattr(old, f.name), getattr(new, f.name)
         if f.name == "labeler" and {before, now} <= set(PEOPLE):
@@ -123,6 +130,7 @@ class _Training:
         self.with_labels = config.reward == "preferences"
         self.views = self.with_labels and build.wants_views(config, answering)
         if resume:
+            stack.enter_context(only_trainer(self.run.must_exist().trainer_lock))
             check_resumable(configfile.load(self.run.must_exist().config), config)
         self.world = worlds.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
         self.closing = stack.enter_context(ExitStack())
@@ -135,6 +143,7 @@ class _Training:
             check_people(config, self.world)
         if not resume:
             self.run.create()
+            stack.enter_context(only_trainer(self.run.trainer_lock))
         write_text(self.run.config, configfile.dump(config))
         self.watch = Stopwatch()
         self.loop: PreferenceLoop | None = None
@@ -151,7 +160,7 @@ class _Training:
         self.labels_saved = 0
         self.saved_at = 0.0
         if resume:
-            self._resume()
+            self._resume_checked()
         elif config.labels_from and self.loop is not None:
             self._begin_with_labels(Path(config.labels_from), self.loop, clip_steps)
         self.start_steps = self.agent.num_timesteps
@@ -159,6 +168,7 @@ class _Training:
     def _begin_with_labels(self, source: Path, loop: PreferenceLoop, clip_steps: int) -> None:
         """Take in the labels of another run or an export; where that fails, the new run's folder goes again."""
         try:
+            check_folder(source)
             env_id = env_id_of(source)
             if env_id not in (None, self.config.env_id):
                 raise UserError(f"expected --labels-from a run of {self.config.env_id}, got one of {env_id}")
@@ -171,6 +181,10 @@ class _Training:
 
     def run_to_end(self) -> Result:
         """Train, then write everything that a finished run holds."""
+        with reproduction.kept(self.config, self.run.path, self.views):
+            return self._run_to_end()
+
+    def _run_to_end(self) -> Result:
         with ProgressView(self.config.total_timesteps, self.config.progress, self.start_steps) as self.progress:
             self._learn_with_people()
         self._checkpoint()
@@ -225,6 +239,7 @@ class _Training:
             self.people.tell("training")
             self.people.remind()
         self.watch.switch("save")
+        check_finite(self.agent.policy.state_dict(), f"after {self.agent.num_timesteps:,} steps")
         due = self.agent.num_timesteps >= self.next_checkpoint_at
         if self.stopping or due or self._is_worth_saving():
             self._checkpoint()
@@ -268,6 +283,8 @@ class _Training:
             if means is not None:
                 record("rollout/ep_learned_rew_mean", means[1])
             record("prefs/labels_total", loop.answers.n_labels)
+            if loop.n_taken_back:
+                record("reward_model/taken_back", loop.n_taken_back)
             self._log_fit(loop)
         if env_return is not None:
             record("rollout/ep_env_rew_mean", env_return)
@@ -292,13 +309,25 @@ class _Training:
         return Logger(str(self.run.path), writers)
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, take_state(self.agent, self.loop, self.watch))
+        state = take_state(self.agent, self.loop, self.watch)
+        check_finite(state.tensors, f"after {self.agent.num_timesteps:,} steps")
+        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, state)
         self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
         self.labels_saved = self._n_labels()
         self.saved_at = time.monotonic()
 
     def _n_labels(self) -> int:
         return self.loop.answers.n_labels if self.loop is not None else 0
+
+    def _resume_checked(self) -> None:
+        try:
+            self._resume()
+        except Exception as e:  # whatever a checkpoint of somebody else's may lead to
+            if isinstance(e, UserError) or type(e).__module__.startswith("labeling."):
+                raise
+            first = (str(e).splitlines() or [""])[0][:200]
+            raise UserError(f"expected a checkpoint of this run under {self.run.checkpoints}, got: {first}") from e
+        check_finite(self.agent.policy.state_dict(), "in the checkpoint")
 
     def _resume(self) -> None:
         checkpoint = load_newest(self.run.checkpoints)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prefrl import build, configfile, worlds
 from prefrl.errors import UserError
 from prefrl.evaluate_run import load_policy
+from prefrl.guard import Guard
 from prefrl.rundir import RunDir
 from prefrl.video import write_video
 from prefrl.world import Drawer, World
@@ -20,7 +21,7 @@ from prefrl.world import Drawer, World
 _CHUNK_STEPS = 256
 
 
-def watch_run(run: RunDir, out: Path, seconds: float) -> float:
+def watch_run(run: RunDir, out: Path, seconds: float, *, trust_pickle: bool = False) -> float:
     """Play one episode, or its first `seconds`, and write it as WebM; returns the video's length in seconds.
 
     Raises:
@@ -32,7 +33,7 @@ def watch_run(run: RunDir, out: Path, seconds: float) -> float:
     world = worlds.make_world(config, n_envs=1, seed=build.Seeds.of(config.seed).evaluation, views=True)
     if world.drawer is None:
         raise UserError(f"expected an environment that can be drawn, got {config.env_id}")
-    agent = load_policy(run, config, world)
+    agent = load_policy(run, config, world, trust_pickle=trust_pickle)
     torch.manual_seed(config.seed)
     n_steps = max(1, round(seconds * world.frame_rate))
     obs, views = _play(world, agent, n_steps, config.eval.deterministic)
@@ -53,7 +54,7 @@ def draw_first(world: World, drawer: Drawer) -> NDArray[np.uint8]:
 
 def _play(world: World, agent: Any, n_steps: int, deterministic: bool) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Observations (T, *O) and views (T, *V) of one episode, at most `n_steps` of it."""
-    venv = world.venv
+    venv = Guard(world.venv)
     obs = np.asarray(venv.reset())
     view = venv.unwrapped.reset_infos[0].get("view")
     seen: list[NDArray[Any]] = []

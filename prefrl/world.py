@@ -21,6 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
+from labeling.clip import Clip, ClipError
+
+MOST_DRAWN_STEPS = 2000
+"""Longest clip that is drawn: a minute and more of most worlds."""
+MOST_DRAWN_BYTES = 2**26
+"""Largest clip that is drawn; pictures of it take several times as much."""
+
+
+def checked_size(clip: Clip) -> Clip:
+    """The clip, if its pictures fit in memory.
+
+    Raises:
+        ClipError: They may not; no run makes such clips.
+    """
+    n_bytes = clip.obs.nbytes + (0 if clip.view is None else clip.view.nbytes)
+    if clip.n_steps > MOST_DRAWN_STEPS or n_bytes > MOST_DRAWN_BYTES:
+        raise ClipError(
+            f"expected a clip of at most {MOST_DRAWN_STEPS:,} steps and {MOST_DRAWN_BYTES:,} bytes to draw, got "
+            f"{clip.n_steps:,} and {n_bytes:,}"
+        )
+    return clip
+
 
 class Drawer(Protocol):
     """Turns a stored clip into pictures; picklable, so that another process can do the drawing."""

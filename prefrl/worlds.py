@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from prefrl import custom
+from prefrl import custom, game_process
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import family
@@ -22,7 +23,13 @@ def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
 
     Raises:
         UserError: There is no such world, an extra is missing, or its options are wrong.
+        WorldFault: A game of one's own failed while it was made.
     """
+    if not 0 < config.world.step_timeout <= 86_400 or config.world.restarts < 0:
+        raise UserError(
+            "expected --world.step-timeout above 0, of a day at most, and --world.restarts from 0 on, got "
+            f"{config.world.step_timeout:g} and {config.world.restarts}"
+        )
     kind, options = family(config.env_id), config.world
     common: dict[str, Any] = {
         "n_envs": n_envs,
@@ -32,7 +39,12 @@ def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
     }
     masks = tuple(parse_mask(m) for m in options.masks)
     if kind == "custom":
-        return custom.make(config.env_id, **common, horizon=options.horizon, masks=masks)
+        make = partial(custom.make, config.env_id, **common, horizon=options.horizon, masks=masks)
+        if not (options.own_process and game_process.is_available()):
+            return make()
+        return game_process.make(
+            make, config.env_id, seed=seed, step_seconds=options.step_timeout, restarts=options.restarts
+        )
     if kind == "atari":
         common["frame_size"] = options.frame_size
         common["masks"] = masks

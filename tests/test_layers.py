@@ -16,7 +16,7 @@ LAYERS = [
     {"cell_run", "bench_cost"},
     {"cell_folder", "suite"},
     {"cell"},
-    {"check_env_run"},
+    {"check_env_run", "check_env_replay"},
     {"flags", "check_env_proof", "check_env_speed", "check_env_contract", "check_env_pictures", "check_env_seeds"},
     {"report_run", "training", "drawing", "labels_run"},
     {"people"},
@@ -26,15 +26,20 @@ LAYERS = [
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
-    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"},
+    {"game_process"},
+    {"game_worker"},
+    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
+    | {"reproduction", "trainer_lock"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls"},
-    {"fit", "labelers"},
+    {"fit", "labelers", "guard"},
+    {"fit_step"},
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
-    | {"outcome"},
+    | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"},
+    {"foreign_config"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries"},
-    {"loss"},
+    {"loss", "tape"},
 ]
 """From the top down; a module imports only from layers below its own."""
 

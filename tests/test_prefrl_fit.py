@@ -9,6 +9,7 @@ import torch
 from prefrl.config import RewardModelConfig
 from prefrl.fit import Fitter, _Best, _poisson_of
 from prefrl.fit_data import Answered, Unlabeled
+from prefrl.loss import preference_logits, preference_loss
 from prefrl.reward_model import Inputs, RewardModel
 
 
@@ -177,7 +178,9 @@ def test_a_crop_sums_one_stretch_of_each_clip() -> None:
     left, right = torch.randint(0, 10 - length + 1, (2, 1), generator=generator)[:, 0].tolist()
     difference = sum(range(left, left + length)) - sum(range(10 + right, 10 + right + length))
     weights = torch.tensor([[2.0]])
-    loss = fit._cropped(rewards, torch.tensor([0.0]), weights, torch.tensor([0.0]))
+    inside = fit._step._crop(10, 1)
+    assert inside is not None
+    loss = preference_loss(preference_logits(rewards * inside), torch.tensor([0.0]), 0.0) * weights
     assert loss.item() == pytest.approx(2 * math.log1p(math.exp(difference)), rel=1e-5)
 
 
@@ -187,26 +190,26 @@ def test_every_place_and_length_of_a_crop_occurs() -> None:
     rewards[0, 0, 0] = torch.tensor([1.0, 2.0, 4.0, 8.0])
     seen = set()
     for _ in range(300):
-        loss = fit._cropped(rewards, torch.tensor([1.0]), torch.ones(1, 1), torch.zeros(1)).item()
-        seen.add(round(-math.log(math.expm1(loss))))  # log(1 + exp(-sum)) -> sum
+        inside = fit._step._crop(4, 1)
+        assert inside is not None
+        seen.add(int((rewards * inside)[0, 0, 0].sum()))
     assert seen == {1 + 2, 2 + 4, 4 + 8, 1 + 2 + 4, 2 + 4 + 8, 1 + 2 + 4 + 8}
 
 
-def test_no_crop_draws_nothing_and_keeps_the_loss() -> None:
+def test_no_crop_draws_nothing_and_takes_the_whole_clip() -> None:
     fit = fitter()
     before = fit.generator.get_state()
-    whole = torch.tensor([1.5, 2.5, 3.5])
-    assert fit._cropped(torch.zeros(3, 1, 2, 5), torch.zeros(1), torch.ones(3, 1), whole) is whole
+    assert fit._step._crop(5, 3) is None
     assert torch.equal(fit.generator.get_state(), before)
 
 
 def test_penalties_are_mean_squares_of_rewards_and_of_their_changes() -> None:
     fit = fitter(members=1, center=0.5, smooth=0.25)
     rewards = torch.tensor([[[[1.0, 3.0], [0.0, -2.0]]]])  # squares 1, 9, 0, 4; changes 2 and -2
-    penalty = fit._penalty(rewards)
+    penalty = fit._step._penalty(rewards)
     assert isinstance(penalty, torch.Tensor)
     assert penalty.tolist() == pytest.approx([0.5 * 14 / 4 + 0.25 * 4])
-    assert fitter()._penalty(rewards) == 0.0
+    assert fitter()._step._penalty(rewards) == 0.0
 
 
 def test_a_prior_of_zero_makes_rewards_smaller() -> None:

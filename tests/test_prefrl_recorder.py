@@ -12,8 +12,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from prefrl.errors import UserError, WorldFault
+from prefrl.guard import EpisodeEnd, Guard
 from prefrl.pool import Cuts
-from prefrl.recorder import EpisodeEnd, Guard, Recorder
+from prefrl.recorder import Recorder
 
 
 class Counting(gym.Env[NDArray[np.float32], np.int64]):

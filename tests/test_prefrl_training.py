@@ -336,8 +336,9 @@ def test_the_learned_reward_and_the_time_limit_value_meet_in_the_rollout(tmp_pat
     """At a time limit PPO puts gamma V(terminal) into the buffer; the learned reward is added to it, no more."""
     config = toy_config(tmp_path / "run")
     world = worlds.make_world(config, n_envs=2, seed=0, views=False)
+    from prefrl.guard import Guard
     from prefrl.learn import RolloutHooks, make_ppo
-    from prefrl.recorder import Guard, Recorder
+    from prefrl.recorder import Recorder
 
     recorder = Recorder(world, Guard(world.venv), 8)
     before: list[NDArray[np.float32]] = []

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from labeling.clip import Clip, ClipFiles
 from prefrl import flags, worlds
 from prefrl.asking import ClipFacts, cut_clips
+from prefrl.guard import Guard
 from prefrl.pool import Cuts
-from prefrl.recorder import Guard, Recorder
+from prefrl.recorder import Recorder
 from prefrl.world import World
 
 T = 15
