@@ -15,7 +15,14 @@ from dataclasses import dataclass
 
 VARIABLE = "PREFRL_FAIL"
 
-POINTS: dict[str, str] = {}
+POINTS: dict[str, str] = {
+    "checkpoint.tensors": "a checkpoint's tensors are written beside its place",
+    "checkpoint.state": "its counters and cursors are, too",
+    "checkpoint.manifest": "the manifest with their hashes is, too",
+    "checkpoint.synced": "all of it is on the disk, still beside its place",
+    "checkpoint.renamed": "it is in its place; older ones are about to be removed",
+    "checkpoint.pruned": "older ones are removed",
+}
 """Every point that there is, with what has just happened or is about to when it is passed."""
 
 ACTIONS = ("kill", "enospc", "hang", "raise")

@@ -33,6 +33,7 @@ commands:
   eval       measure a run's policy on the env reward
   watch      write a video of a run's policy
   report     write a run's report, one HTML page
+  state-hash print hashes of what a run goes on from, to compare runs bit for bit
   bench      train a grid of agents from a suite file, and report on it
   check-env  say whether a game of your own can be trained, and what is missing
   new-env    begin a game of your own from a template
@@ -130,7 +131,8 @@ def _train(args: list[str]) -> int:
     try:
         result = train(config, resume=resume)
     except Interrupted as e:
-        sys.stderr.write(f"prefrl: stopped and saved; go on with: prefrl train --run-dir {e} --resume\n")
+        how = f"stopped, but not saved: {e.not_saved}" if e.not_saved else "stopped and saved"
+        sys.stderr.write(f"prefrl: {how}; go on with: prefrl train --run-dir {e} --resume\n")
         return EXIT_INTERRUPTED
     summary = result.summary
     sys.stdout.write(
@@ -229,6 +231,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "eval": _eval,
     "watch": _watch,
     "report": _report,
+    "state-hash": _in("state_hash"),
     "bench": _in("bench"),
     "check-env": _in("check_env", "main_check"),
     "new-env": _in("new_env", "main_new"),

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from prefrl.checkpoint import Checkpoint, load_newest, pack_optimizer, save_checkpoint, unpack_optimizer
+from prefrl.checkpoint import Checkpoint, load_newest, save_checkpoint
+from prefrl.tensor_names import pack_optimizer, unpack_optimizer
 
 
 def checkpoint(x: float) -> Checkpoint:
