@@ -2,8 +2,8 @@
 
     make resume-exact     # python -m runs.resume_exact; 20 points each of four environments, about 20 minutes
 
-A stop is what Ctrl-C and SIGTERM come to, at the boundary of a rollout. A kill comes after a rollout's answers are in the
-store and before PPO learns from them, two or three rollouts after the last checkpoint. What is compared is what
+A stop is what Ctrl-C and SIGTERM come to, at the boundary of a rollout. A kill comes after a rollout's answers are in
+the store and before PPO learns from them, up to three rollouts after the last checkpoint. What is compared is what
 `prefrl state-hash` prints.
 """
 
@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def cut_and_gone_on_with(case: Case, folder: Path, how: str, step: int) -> dict[
         training.stop_at, training.kill_at = (step, -1) if how == "stop" else (-1, step)
         training.run_to_end()
         raise AssertionError("expected the training to be cut")
-    prefrl.train(replace(case.config(folder)), labeler=case.labeler, resume=True)
+    prefrl.train(case.config(folder), labeler=case.labeler, resume=True)
     return hashes(folder)
 
 
@@ -150,8 +151,9 @@ def row(case: Case, n: int, folder: Path) -> str:
         if parts:
             different.append(f"{how} at {step}: {', '.join(parts)}")
     n_stops = sum(how == "stop" for how, _ in drawn)
+    same = f"{n - len(different)} of {n}"
     return (
-        f"| {case.env_id} | {case.rollouts} of {case.rollout} | {n_stops} | {n - n_stops} | {n - len(different)} of {n} "
+        f"| {case.env_id} | {case.rollouts} of {case.rollout} | {n_stops} | {n - n_stops} | {same} "
         f"| {'; '.join(different) or '-'} | {wanted['all'][:12]} | {time.monotonic() - begin:.0f} |"
     )
 
@@ -165,13 +167,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.simplefilter("ignore", UserWarning)  # the first answers may all be ties
     lines = ["| environment | rollouts, steps | stops | kills | the same | different | state | seconds |"]
     lines.append("|---|---|---|---|---|---|---|---|")
-    print("\n".join(lines), flush=True)
+    _say("\n".join(lines))
     for case in CASES:
         if options.env_id in ("", case.env_id):
             with tempfile.TemporaryDirectory() as folder:
                 lines.append(row(case, options.points, Path(folder)))
-            print(lines[-1], flush=True)
+            _say(lines[-1])
     return int(not all(f"{options.points} of {options.points}" in line for line in lines[2:]))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
