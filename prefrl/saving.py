@@ -24,15 +24,23 @@ class Saver:
         folder: Where to.
         every_steps: Agent steps between two of them.
         take: Gives the state to be saved.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self, folder: Path, every_steps: int, take: Callable[[], Checkpoint]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        every_steps: int,
+        take: Callable[[], Checkpoint],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder = folder
         self._every_steps = every_steps
         self._take = take
+        self._clock = clock
         self._next_at = 0
         self._labels = 0
-        self._time = time.monotonic()
+        self._time = self._clock()
         self._wait = _SECONDS
         self.trouble = ""
         """Why the last attempt failed; empty where it did not."""
@@ -44,18 +52,18 @@ class Saver:
 
     def is_due(self, steps: int, n_labels: int, *, people: bool) -> bool:
         """Whether to save now; `people` may have done more than the labels show."""
-        is_time = time.monotonic() - self._time > self._wait
+        is_time = self._clock() - self._time > self._wait
         if self.trouble:
             return is_time
         return steps >= self._next_at or (is_time and (people or n_labels != self._labels))
 
     def save(self, steps: int, n_labels: int, mark: Mark | None) -> None:
         """Save; where the disk refuses, say so once, remove older checkpoints for room, and leave it for later."""
-        begin = time.monotonic()
+        begin = self._clock()
         trouble = self._try(steps, mark)
         if trouble and make_room(self._folder):
             trouble = self._try(steps, mark)
-        self._time = time.monotonic()
+        self._time = self._clock()
         if trouble and not self.trouble:
             warnings.warn(f"{self._last(steps, trouble)}; the training goes on, saving is tried again", stacklevel=3)
         if not trouble:
