@@ -5,6 +5,7 @@ Heavy packages are imported by the command that needs them, so that `--help` is 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import sys
@@ -112,11 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(e, EXIT_BAD_INPUT)
     except WorldFault as e:
         return _say(e, EXIT_FAULT)
-    except ValueError as e:
-        # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.
-        if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
-            raise
-        return _say(e, EXIT_BAD_INPUT)
+    except (ValueError, OSError) as e:
+        return _refused(e)
     except KeyboardInterrupt:
         sys.stderr.write("prefrl: stopped\n")
         return EXIT_INTERRUPTED
@@ -201,6 +199,19 @@ def _doctor(args: list[str]) -> int:
     else:
         print_findings(findings, Console())
     return EXIT_FAULT if any(f.status == "bad" for f in findings) else EXIT_OK
+
+
+def _refused(e: ValueError | OSError) -> int:
+    """Say what the user can mend; everything else is a fault of ours, and is raised again."""
+    if isinstance(e, OSError):
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise e
+        sys.stderr.write(f"prefrl: the disk is full ({e.filename or e.strerror}); make room and go on\n")
+        return EXIT_FAULT
+    # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.
+    if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
+        raise e
+    return _say(e, EXIT_BAD_INPUT)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

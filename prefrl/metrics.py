@@ -16,8 +16,8 @@ from stable_baselines3.common.logger import KVWriter
 class MetricsCsv(KVWriter):
     """Appends a row whenever the logger is dumped; a cell is blank where that rollout measured nothing.
 
-    A row that the disk refuses is lost, which is said once. A column that turns up late is added to the header, and the file written anew; so does a resumed run go on where
-    the file ended.
+    A column that turns up late is added to the header, and the file written anew; so does a resumed run go on where
+    the file ended. A row that the disk refuses is lost, which is said once.
     """
 
     def __init__(self, path: Path, start_steps: int = 0) -> None:

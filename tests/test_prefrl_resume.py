@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import stateful_games
+import stateful_games  # noqa: F401  # registers its games
 from numpy.typing import NDArray
 
 import prefrl
@@ -24,7 +24,6 @@ from prefrl.state_hash import state_hashes
 from prefrl.training import _Training
 from runs.resume_exact import CASES, Case, Killed, _Cut, cut_and_gone_on_with, hashes, left_alone, points
 
-assert stateful_games.Opaque
 ROOT = Path(__file__).parent.parent
 TIES = pytest.mark.filterwarnings("ignore:all .* answers so far are ties")
 DOT = Case("prefrl/Dot-v0", rollouts=8)

@@ -116,7 +116,8 @@ def test_a_real_disk_that_is_full_for_a_while_is_survived(tmp_path: Path) -> Non
     mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
     if sys.platform != "linux" or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a file system of one's own cannot be mounted here")
-    checkpoints, ballast, seen = disk / "run" / "checkpoints", disk / "ballast", []
+    checkpoints, ballast = disk / "run" / "checkpoints", disk / "ballast"
+    seen: list[str] = []
 
     def rightmost(left: prefrl.Clip, right: prefrl.Clip) -> prefrl.Choice:
         """Fill the disk in the first round, so that answers have room and checkpoints none; free it in a later one."""
