@@ -95,7 +95,7 @@ def make(
     known = SCORE_AREAS.get(rom, ()) if default_masks else ()
     boxes = check_boxes((*known, *masks), screen)
     hidden = [covered(box, screen, (frame_size, frame_size)) for box in boxes]
-    venv = AtariVecEnv(rules, n_envs, seed, frame_size, n_stack, hidden, keep_steps * views)
+    venv = AtariVecEnv(rules, n_envs, seed, frame_size, n_stack, hidden, keep_steps, views)
     drawer = AtariDrawer(rules, screen, tuple(covered(box, (frame_size, frame_size), screen) for box in hidden))
     return AtariWorld(
         env_id=env_id,

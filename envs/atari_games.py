@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from envs import WorldError
 
-__all__ = ["SCORE_AREAS", "Box", "Rules", "Tape", "check_boxes", "covered", "play", "replay"]
+__all__ = ["SCORE_AREAS", "Box", "Rules", "Tape", "check_boxes", "covered", "play", "replay", "replay_all"]
 
 Box = tuple[int, int, int, int]
 """(x, y, width, height) in pixels of the game's own screen."""
@@ -116,6 +116,29 @@ def replay(
             obs, _ = games.reset(options=here)
         yield obs[0, 0]
     games.close()
+
+
+def replay_all(games: Any, tapes: Sequence[Tape]) -> NDArray[np.uint8]:
+    """Play the tape of each environment of a vector environment again; returns their observations then.
+
+    All take their last step together: one whose tape is shorter idles before it is seeded. The environments have been
+    reset before.
+    """
+    lengths = np.array([len(tape.actions) for tape in tapes])
+    begins = lengths.max() - lengths
+    over = np.zeros(len(tapes), bool)
+    obs: NDArray[np.uint8]
+    for t in range(int(lengths.max()) + 1):
+        begun = begins == t
+        restarted = over | begun
+        if restarted.any():
+            seeds = np.array([tape.seed if now else -1 for tape, now in zip(tapes, begun, strict=True)])
+            obs, _ = games.reset(seed=seeds[restarted], options={"reset_mask": restarted})
+        if t < lengths.max():
+            actions = [x.actions[t - b] if t >= b else 0 for x, b in zip(tapes, begins.tolist(), strict=True)]
+            obs, _, terminated, truncated, _ = games.step(np.array(actions))
+            over = terminated | truncated
+    return obs
 
 
 def check_boxes(boxes: Sequence[Sequence[int]], screen: tuple[int, int]) -> tuple[Box, ...]:

@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from envs.atari_games import Box, Rules, Tape, play
+from envs import WorldError
+from envs.atari_games import Box, Rules, Tape, play, replay_all
 
 __all__ = ["AtariVecEnv"]
+
+_STATE = ("rngs", "n_tapes", "current", "tape_steps", "returns", "lengths")
+"""What is kept of the games besides their tapes."""
 
 TAPE_STEPS = 1500
 """A tape this long is ended with the game on it: seeding anew costs as much as 300 steps."""
@@ -36,12 +40,14 @@ class AtariVecEnv(VecEnv):
         n_stack: int,
         hidden: Iterable[Box],
         keep_steps: int,
+        views: bool,
     ) -> None:
         self._games = play(rules, n_envs, (frame_size, frame_size), n_stack=n_stack)
         super().__init__(n_envs, self._games.single_observation_space, self._games.single_action_space)
         self._hidden = [(slice(y, y + h), slice(x, x + w)) for x, y, w, h in hidden]
         self._keep_steps = keep_steps
-        """0 where no views are wanted."""
+        """Newest steps of each environment that can be drawn."""
+        self._views = views
         self.tapes: list[dict[int, Tape]] = [{} for _ in range(n_envs)]
         """The tapes of each environment that can still be drawn, by number, oldest first."""
         self._n_tapes = 0
@@ -88,7 +94,7 @@ class AtariVecEnv(VecEnv):
             self._lengths[over] = 0
             obs = self._start_games(over, over & (self._tape_steps >= TAPE_STEPS))
         else:
-            self._hide(obs)
+            self._see(obs)
         infos = self._view_infos()
         for i, episode in zip(np.flatnonzero(over), episodes, strict=True):
             infos[i]["episode"] = episode
@@ -102,10 +108,9 @@ class AtariVecEnv(VecEnv):
             self._tape_steps[i] = 0
             self._n_tapes += 1
             self._current[i] = self._n_tapes
-            if self._keep_steps:
-                self._insert_tape(self.tapes[i], int(seeds[i]))
+            self._insert_tape(self.tapes[i], int(seeds[i]))
         obs, _ = self._games.reset(seed=seeds[where], options={"reset_mask": where})
-        self._hide(obs)
+        self._see(obs)
         return obs
 
     def _insert_tape(self, tapes: dict[int, Tape], seed: int) -> None:
@@ -120,20 +125,49 @@ class AtariVecEnv(VecEnv):
 
     def _record(self) -> None:
         self._tape_steps += 1
-        if self._keep_steps:
-            for i, action in enumerate(self._actions.tolist()):
-                self.tapes[i][self._current[i]].actions.append(action)
+        for i, action in enumerate(self._actions.tolist()):
+            self.tapes[i][self._current[i]].actions.append(action)
 
     def _view_infos(self) -> list[dict[str, Any]]:
-        if not self._keep_steps:
+        if not self._views:
             return [{} for _ in range(self.num_envs)]
         views = np.stack([np.arange(self.num_envs), self._current, self._tape_steps], axis=1)
         views.flags.writeable = False
         return [{"view": view} for view in views]
 
-    def _hide(self, obs: NDArray[np.uint8]) -> None:
+    def _see(self, obs: NDArray[np.uint8]) -> None:
+        """Hide what nobody may see of the observations, in place, and keep the newest planes."""
         for rows, columns in self._hidden:
             obs[:, :, rows, columns] = 0
+        self._screens = obs[:, -1].copy()
+
+    def get_state(self, n_recent: int) -> dict[str, Any]:
+        """What the games go on from, and what draws their `n_recent` newest steps, as plain data.
+
+        ALE's vector environment can tell nothing of its state; but a game is its seed and its actions.
+        """
+        return {
+            **{name: getattr(self, f"_{name}") for name in _STATE},
+            "tapes": [_newest(tapes, n_recent) for tapes in self.tapes],
+            "screens": self._screens,
+        }
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        """Go on from what `get_state` gave, after a reset: play the tapes that are on once more.
+
+        Raises:
+            WorldError: the games come out differently, as under another version of ale-py.
+        """
+        for name in _STATE:
+            setattr(self, f"_{name}", state[name])
+        self.tapes = [
+            {number: Tape(seed, bytearray(actions.tobytes())) for number, seed, actions in tapes}
+            for tapes in state["tapes"]
+        ]
+        current = [tapes[number] for tapes, number in zip(self.tapes, self._current.tolist(), strict=True)]
+        self._see(replay_all(self._games, current))
+        if not np.array_equal(self._screens, state["screens"]):
+            raise WorldError("the games, played again from their seeds and actions, came out differently")
 
     def close(self) -> None:
         """Stop the emulators."""
@@ -168,3 +202,14 @@ class AtariVecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
         """No: there is nothing to wrap."""
         return [False for _ in self._get_indices(indices)]
+
+
+def _newest(tapes: dict[int, Tape], n_steps: int) -> list[tuple[int, int, NDArray[np.uint8]]]:
+    """The tapes (number, seed, actions) that hold the newest steps, oldest first; the last is the one that is on."""
+    found: list[tuple[int, int, NDArray[np.uint8]]] = []
+    for number, tape in reversed(tapes.items()):
+        found.append((number, tape.seed, np.frombuffer(bytes(tape.actions), np.uint8)))
+        n_steps -= len(tape.actions)
+        if n_steps <= 0:
+            break
+    return found[::-1]

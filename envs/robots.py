@@ -18,11 +18,13 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from envs import WorldError, nearest
+from envs.physics import get_physics, put_physics, read_state
 from envs.robot_drawer import RobotDrawer, choose_gl, gym_make
 from envs.viewed import ViewedVecEnv
 
@@ -121,18 +123,6 @@ def _make_one(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
     return Monitor(NoEarlyEnd(env, env_id))
 
 
-def read_state(env: gym.Env[Any, Any]) -> NDArray[np.float64]:
-    """The full physics state of a bare MuJoCo environment now, (state_size,)."""
-    import mujoco
-
-    physics: Any = env
-    kind = int(mujoco.mjtState.mjSTATE_FULLPHYSICS)
-    state = np.empty(mujoco.mj_stateSize(physics.model, kind), np.float64)
-    mujoco.mj_getState(physics.model, physics.data, state, kind)
-    state.flags.writeable = False
-    return state
-
-
 class NoEarlyEnd(gym.Wrapper[Any, Any, Any, Any]):
     """One robot whose episodes all last to the time limit, seen in float32."""
 
@@ -160,6 +150,21 @@ class NoEarlyEnd(gym.Wrapper[Any, Any, Any, Any]):
         elif terminated:
             raise RuntimeError("the robot's episode ended before its time limit")
         return obs.astype(np.float32), float(reward), False, truncated, {}
+
+    def get_state(self) -> dict[str, Any]:
+        """What this robot goes on from, all layers below included, but for its generator: plain arrays and a number."""
+        return {"physics": get_physics(self.unwrapped), "elapsed_steps": self._limit()._elapsed_steps}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on, after a reset, from what `get_state` gave."""
+        put_physics(self.unwrapped, state["physics"])
+        self._limit()._elapsed_steps = state["elapsed_steps"]
+
+    def _limit(self) -> Any:
+        layer: Any = self.env
+        while not isinstance(layer, TimeLimit):
+            layer = layer.env
+        return layer
 
 
 def _pendulum_reward(reward: float, info: dict[str, Any], data: Any) -> float:

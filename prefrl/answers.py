@@ -28,6 +28,11 @@ class Answers:
         self._labels: dict[int, StoredLabel] = {}
         self._imported: set[str] = set()
 
+    @property
+    def query_ids(self) -> list[str]:
+        """The queries whose clips are here, in the order in which they came: fits depend on it."""
+        return list(self._rows)
+
     def knows(self, query_id: str) -> bool:
         """Whether the clips of this query are here."""
         return query_id in self._rows

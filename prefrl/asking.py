@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from labeling.clip import Clip, ClipFiles
-from labeling.store import Label, Query, Store
+from labeling.store import Label, Query, Store, StoredLabel
 from prefrl.answers import Answers
 from prefrl.config import QueryConfig
 from prefrl.fit_data import Unlabeled
@@ -75,6 +76,8 @@ class Asker:
         """Queries that count against the budget of labels."""
         self.n_queries = 0
         """Queries ever put into the store, which number them."""
+        self.ahead: dict[str, tuple[str, ...]] = {}
+        """Clips of the queries that a killed run asked after the checkpoint it goes on from: they come again."""
 
     def ask(self, n: int, pool: Pool, answers: Answers, *, agent_step: int, round_number: int, fitted: bool) -> None:
         """Ask `n` queries about recent behaviour; those of labelers that answer at once are answered on return.
@@ -89,6 +92,11 @@ class Asker:
         """
         pairs, chosen, strategy = self._pick(n, pool, fitted=fitted)
         asked = self._cut(pairs, pool, agent_step)
+        if not self._is_as_before(asked):
+            left = n - self._leave_ahead()
+            if left > 0:
+                self.ask(left, pool, answers, agent_step=agent_step, round_number=round_number, fitted=fitted)
+            return
         self.files.write_many([clip for a in asked for clip in (a.left, a.right)])
         self.store.add_queries(
             [
@@ -102,6 +110,7 @@ class Asker:
                     score=None if np.isnan(score) else float(score),
                 )
                 for a, is_random, score in zip(asked, chosen.is_random, chosen.score, strict=True)
+                if a.query_id not in self.ahead
             ],
             self.labeler.answers_wanted,
         )
@@ -115,6 +124,35 @@ class Asker:
         self.n_asked += n
         self.n_queries += n
         self._answer(asked, score)
+        for a in asked:
+            self.ahead.pop(a.query_id, None)
+
+    def recent_steps(self, pool: Pool) -> int:
+        """Newest steps of each environment that candidates come from."""
+        return max(self.facts.n_steps, self.config.recent_steps // pool.n_envs)
+
+    def new_labels(self, cursor: int) -> list[StoredLabel]:
+        """The store's rows after the cursor, up to the first on a query that is yet to come again."""
+        labels = self.store.labels_after(cursor)
+        return list(takewhile(lambda label: label.query_id not in self.ahead, labels))
+
+    def _is_as_before(self, asked: Sequence[Asked]) -> bool:
+        """Whether queries that come again are about the same clips, as they are where a run is resumed exactly."""
+        ids = {a.query_id: (a.left.clip_id, a.right.clip_id) for a in asked if a.query_id in self.ahead}
+        return all(self.ahead[query_id] == clip_ids for query_id, clip_ids in ids.items())
+
+    def _leave_ahead(self) -> int:
+        """Let the answers that a killed run got count, since this one goes another way; returns how many they are."""
+        answered = self._answered_ahead()
+        self.n_asked += len(answered)
+        self.n_queries += len(self.ahead)
+        self.ahead.clear()
+        return len(answered)
+
+    def _answered_ahead(self) -> set[str]:
+        if not self.ahead:
+            return set()
+        return {label.query_id for label in self.store.current_labels() if label.query_id in self.ahead}
 
     def unlabeled(self, n: int, pool: Pool) -> Unlabeled:
         """Pairs of recent behaviour that nobody is asked about."""
@@ -131,7 +169,7 @@ class Asker:
     def _score(self, pairs: tuple[Cuts, Cuts], pool: Pool) -> Score:
         """What a teacher is told of queries that are about to be asked."""
         n_steps = self.facts.n_steps
-        recent = max(n_steps, self.config.recent_steps // pool.n_envs)
+        recent = self.recent_steps(pool)
         return Score(
             env_rewards=np.stack([pool.env_rewards(side, n_steps) for side in pairs], axis=1),
             recent_returns=pool.recent_returns(n_steps, recent),
@@ -139,12 +177,15 @@ class Asker:
         )
 
     def _answer(self, asked: Sequence[Asked], score: Score | None) -> None:
-        name = self.labeler.name
+        name, given = self.labeler.name, self._answered_ahead()
+        if not self.labeler.reads_score:  # a teacher draws a batch as one, and says the same again
+            asked = [a for a in asked if a.query_id not in given]
         for batch in self.labeler.answer(asked, score):
             self.store.add_labels(
                 [
                     Label(label_id=f"{name}:{x.query_id}", query_id=x.query_id, labeler=name, choice=x.choice)
                     for x in batch
+                    if x.query_id not in given
                 ]
             )
 
@@ -164,7 +205,7 @@ class Asker:
     def _candidates(self, n: int, pool: Pool) -> tuple[Cuts, Cuts]:
         """Pairs of clips that are not the same clip twice."""
         n_steps = self.facts.n_steps
-        recent = max(n_steps, self.config.recent_steps // pool.n_envs)
+        recent = self.recent_steps(pool)
         left = pool.sample(n, n_steps, self.rng, recent)
         right = pool.sample(n, n_steps, self.rng, recent)
         for _ in range(100):

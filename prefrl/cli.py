@@ -5,6 +5,7 @@ Heavy packages are imported by the command that needs them, so that `--help` is 
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -34,6 +35,7 @@ commands:
   eval       measure a run's policy on the env reward
   watch      write a video of a run's policy
   report     write a run's report, one HTML page
+  state-hash print hashes of what a run goes on from, to compare runs bit for bit
   bench      train a grid of agents from a suite file, and report on it
   check-env  say whether a game of your own can be trained, and what is missing
   new-env    begin a game of your own from a template
@@ -121,11 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _say(e, EXIT_BAD_INPUT)
     except (WorldFault, LearnerFault) as e:
         return _say(e, EXIT_FAULT)
-    except ValueError as e:
-        # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.
-        if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
-            raise
-        return _say(e, EXIT_BAD_INPUT)
+    except (ValueError, OSError) as e:
+        return _refused(e)
     except MemoryError:
         sys.stderr.write("prefrl: expected enough memory for what the settings ask, got too little; lower them\n")
         return EXIT_BAD_INPUT
@@ -143,7 +142,8 @@ def _train(args: list[str]) -> int:
     try:
         result = train(config, resume=resume)
     except Interrupted as e:
-        sys.stderr.write(f"prefrl: stopped and saved; go on with: prefrl train --run-dir {e} --resume\n")
+        how = f"stopped, but not saved: {e.not_saved}" if e.not_saved else "stopped and saved"
+        sys.stderr.write(f"prefrl: {how}; go on with: prefrl train --run-dir {e} --resume\n")
         return EXIT_INTERRUPTED
     summary = result.summary
     sys.stdout.write(
@@ -231,6 +231,19 @@ def _check_failpoints() -> None:
         importlib.import_module("labeling.failpoints")
 
 
+def _refused(e: ValueError | OSError) -> int:
+    """Say what the user can mend; everything else is a fault of ours, and is raised again."""
+    if isinstance(e, OSError):
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise e
+        sys.stderr.write(f"prefrl: the disk is full ({e.filename or e.strerror}); make room and go on\n")
+        return EXIT_FAULT
+    # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.
+    if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
+        raise e
+    return _say(e, EXIT_BAD_INPUT)
+
+
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """One line, as for errors: where in the code a warning arose helps nobody at the command line."""
     sys.stderr.write(f"prefrl: warning: {message}\n")
@@ -259,6 +272,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "eval": _eval,
     "watch": _watch,
     "report": _report,
+    "state-hash": _in("state_hash"),
     "bench": _in("bench"),
     "check-env": _in("check_env", "main_check"),
     "new-env": _in("new_env", "main_new"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,15 @@ class EpisodeReturns:
         for env, first in enumerate(begin):
             self._running[env] += rewards[first:, env].sum()
         self._n_steps += len(rewards)
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {"running": self._running, "n_steps": self._n_steps, "recent": list(self._recent)}
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave in another process."""
+        self._running, self._n_steps = state["running"], state["n_steps"]
+        self._recent = deque(state["recent"], maxlen=_WINDOW)
 
     def recent_means(self) -> tuple[float, float] | None:
         """Mean env return and mean learned return of the last 100 episodes; None before the first has ended."""

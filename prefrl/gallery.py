@@ -29,8 +29,7 @@ def write_gallery(path: Path, files: ClipFiles, loop: PreferenceLoop, seed: int,
     """
     pool, facts = loop.recorder.pool, loop.asker.facts
     rng = np.random.default_rng(seed)
-    recent = max(facts.n_steps, loop.asker.config.recent_steps // pool.n_envs)
-    cuts = pool.sample(_N_JUDGED, facts.n_steps, rng, recent)
+    cuts = pool.sample(_N_JUDGED, facts.n_steps, rng, loop.asker.recent_steps(pool))
     rewards = loop.fitter.model.rewards(pool.obs(cuts, facts.n_steps), pool.actions(cuts, facts.n_steps))
     learned = rewards.sum(axis=1)
     env = pool.env_rewards(cuts, facts.n_steps).sum(axis=1)

@@ -27,7 +27,8 @@ from prefrl.errors import UserError, WorldFault
 from prefrl.frames import FrameDrawer
 from prefrl.game_child import ChildLost, GameChild
 from prefrl.game_memory import map_frames, map_memory
-from prefrl.game_worker import DONE, QUIT, RESET, STEP, serve
+from prefrl.game_worker import DONE, NOT_PLAIN, PUT, QUIT, RESET, STEP, TAKE, serve
+from prefrl.plain import NotPlain, from_bytes, to_bytes
 
 _START_TIMES = 10
 """Making the copies and resetting them may take this many times as long as a step."""
@@ -152,6 +153,34 @@ class GameVecEnv(VecEnv):
         self._obs = memory.obs.copy()
         return self._obs.copy(), memory.rewards.copy(), memory.dones.copy(), self._infos()
 
+    def get_state(self, n_recent: int) -> dict[str, Any]:
+        """The state of all copies, plain data; see `prefrl.env_state`.
+
+        Raises:
+            NotPlain: A copy holds something that would not come back.
+            WorldFault: The game was lost over it.
+        """
+        self._child.send(TAKE)
+        answer = self._must_answer()
+        if answer.startswith(NOT_PLAIN):
+            raise NotPlain(answer.removeprefix(NOT_PLAIN).decode())
+        return {
+            "games": from_bytes(answer.removeprefix(DONE)),
+            "obs": self._obs,
+            "base_seed": self._base_seed,
+            "n_steps": self._n_steps,
+        }
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        """Go on, after a reset, from what `get_state` gave.
+
+        Raises:
+            WorldFault: The game was lost over it.
+        """
+        self._child.send(PUT + to_bytes(state["games"]))
+        self._must_answer()
+        self._obs, self._base_seed, self._n_steps = state["obs"], state["base_seed"], state["n_steps"]
+
     def close(self) -> None:
         """Close every copy, and end the process."""
         self._child.close(QUIT, _CLOSE_SECONDS)
@@ -262,7 +291,7 @@ class GameVecEnv(VecEnv):
             answer = self._child.answer(seconds)
         except ChildLost as e:
             raise self._lost(str(e)) from e
-        if answer == DONE:
+        if not answer.startswith(b"{"):  # nothing went wrong
             return answer
         said = json.loads(answer)
         if "user_error" in said:
@@ -272,6 +301,12 @@ class GameVecEnv(VecEnv):
             self._child.end()
             raise self._lost(said["crash"])
         return answer
+
+    def _must_answer(self) -> bytes:
+        try:
+            return self._answer(_START_TIMES * self._step_seconds)
+        except _Lost as e:
+            raise WorldFault(f"{self._env_id} {e} as its state was asked for or put back", e.env) from e
 
     def _lost(self, words: str) -> _Lost:
         return _Lost(words, int(self._memory.at[0]) if self._memory is not None else 0)

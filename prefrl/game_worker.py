@@ -24,11 +24,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from labeling.failpoints import failpoint
 from prefrl.custom import CustomWorld
 from prefrl.custom_env import Env
+from prefrl.env_state import put_each, take_each
 from prefrl.errors import UserError
 from prefrl.game_errors import place, said
 from prefrl.game_memory import GameMemory, map_frames, map_memory
+from prefrl.plain import NotPlain, from_bytes, to_bytes
 
-RESET, STEP, QUIT, DONE = b"r", b"s", b"q", b"k"
+RESET, STEP, QUIT, DONE, TAKE, PUT, NOT_PLAIN = b"r", b"s", b"q", b"k", b"t", b"p", b"n"
 
 _PR_SET_PDEATHSIG = 1
 
@@ -128,6 +130,7 @@ class _Serving:
         self._action_shape = () if isinstance(action, spaces.Discrete) else action.shape or ()
         size = int(np.prod(self._action_shape))
         self._memory = map_memory(memory, venv.num_envs, obs.shape, obs.dtype.str, size)
+        self._games = venv.envs
         venv.envs = [_Noted(env, i, self._memory) for i, env in enumerate(venv.envs)]
 
     def run(self) -> None:
@@ -137,10 +140,27 @@ class _Serving:
             if message == QUIT:
                 self._venv.close()
                 return
-            if message.startswith(RESET):
+            if message == TAKE:
+                self._trainer.send_bytes(self._state())
+            elif message.startswith(PUT):
+                self._put(from_bytes(message[1:]))
+            elif message.startswith(RESET):
                 self._reset(json.loads(message[1:]))
             else:
                 self._step(message[1:].decode())
+
+    def _state(self) -> bytes:
+        program = [random.getstate(), np.random.get_state(legacy=False)]  # noqa: NPY002  # the program's
+        try:
+            return DONE + to_bytes({"envs": take_each(self._games), "program": program})
+        except NotPlain as e:
+            return NOT_PLAIN + str(e).encode()
+
+    def _put(self, state: Any) -> None:
+        put_each(self._games, state["envs"])
+        random.setstate(state["program"][0])
+        np.random.set_state(state["program"][1])  # noqa: NPY002  # the program's
+        self._trainer.send_bytes(DONE)
 
     def _reset(self, seed: int | None) -> None:
         if seed is not None:

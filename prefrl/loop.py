@@ -136,7 +136,7 @@ class PreferenceLoop:
 
     def take_in(self) -> None:
         """Take in the labels that the store has and this process has not seen."""
-        new_labels = self.asker.store.labels_after(self.answers.cursor)
+        new_labels = self.asker.new_labels(self.answers.cursor)
         unknown = [x.query_id for x in new_labels if not self.answers.knows(x.query_id)]
         if unknown:
             recall(unknown, self.asker.store, self.asker.files, self.answers)

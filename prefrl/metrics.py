@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,16 +24,18 @@ class MetricsCsv(KVWriter):
     """Appends a row whenever the logger is dumped; a cell is blank where that rollout measured nothing.
 
     A column that turns up late is added to the header, and the file written anew; so does a resumed run go on where
-    the file ended.
+    the file ended. A row that the disk refuses is lost, which is said once.
     """
 
     def __init__(self, path: Path, start_steps: int = 0) -> None:
         self._path = path
         self._columns: list[str] = []
+        self._has_said = False
         if path.exists():
-            self._columns = list(read_metrics(path))
             # A run that was killed had logged more than its checkpoint knows; that is done again.
-            self._rewrite(lambda row: float(row.get("time/total_timesteps") or 0) <= start_steps)
+            self._rewrite(
+                list(read_metrics(path)), lambda row: float(row.get("time/total_timesteps") or 0) <= start_steps
+            )
 
     def write(
         self,
@@ -45,27 +49,40 @@ class MetricsCsv(KVWriter):
             for key, value in sorted(key_values.items())
             if isinstance(value, int | float | np.number) and "csv" not in (key_excluded[key] or ())
         }
+        try:
+            self._append(row)
+        except OSError as e:
+            if not self._has_said:
+                warnings.warn(f"rows of {self._path.name} are lost: {e.strerror}; the training goes on", stacklevel=2)
+            self._has_said = True
+
+    def _append(self, row: dict[str, Any]) -> None:
         new = [key for key in row if key not in self._columns]
         if new:
-            self._columns += new
-            self._rewrite()
-        with self._path.open("a", newline="", encoding="utf-8") as f:
-            csv.DictWriter(f, self._columns).writerow(row)
+            self._rewrite([*self._columns, *new])
+        size = self._path.stat().st_size
+        try:
+            with self._path.open("a", newline="", encoding="utf-8") as f:
+                csv.DictWriter(f, self._columns).writerow(row)
+        except OSError:
+            os.truncate(self._path, size)  # no half row, which the next one would be written into
+            raise
 
     def close(self) -> None:
         """Every row is already in the file."""
 
-    def _rewrite(self, keep: Callable[[dict[str, str]], bool] = lambda row: True) -> None:
+    def _rewrite(self, columns: list[str], keep: Callable[[dict[str, str]], bool] = lambda row: True) -> None:
         rows: list[dict[str, str]] = []
         if self._path.exists():
             with self._path.open(newline="", encoding="utf-8") as f:
                 rows = [row for row in csv.DictReader(f) if keep(row)]
         beside = self._path.with_name(f".{self._path.name}.tmp")
         with beside.open("w", newline="", encoding="utf-8") as f:
-            writer = csv.DictWriter(f, self._columns)
+            writer = csv.DictWriter(f, columns)
             writer.writeheader()
             writer.writerows(rows)
         beside.replace(self._path)
+        self._columns = columns
 
 
 def read_metrics(path: Path) -> dict[str, list[float | None]]:

@@ -17,6 +17,9 @@ from numpy.typing import DTypeLike, NDArray
 
 IntArray = NDArray[np.int64]
 
+_ROWS = ("obs", "actions", "env_rewards", "episodes", "episode_steps", "views")
+"""What the pool keeps of each step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
@@ -82,6 +85,8 @@ class Pool:
         self.capacity = capacity
         self.position = 0
         """Steps written of each environment since the run began."""
+        self._begin = 0
+        """The oldest step that was ever written here; steps before it went with the process that saw them."""
         rows = (capacity, n_envs)
         self._obs = np.zeros(rows + layout.row_shape, layout.obs_dtype)
         self._actions = np.zeros(rows + layout.action_shape, layout.action_dtype)
@@ -97,7 +102,11 @@ class Pool:
     @property
     def n_steps(self) -> int:
         """Steps now held of each environment."""
-        return min(self.position, self.capacity)
+        return self.position - self._oldest
+
+    @property
+    def _oldest(self) -> int:
+        return max(self._begin, self.position - self.capacity)
 
     def add(
         self,
@@ -145,17 +154,19 @@ class Pool:
         return Cuts(envs[pick], starts[pick])
 
     def _recent_starts(self, clip_steps: int, recent_steps: int | None) -> tuple[IntArray, IntArray]:
-        """Valid starts among recent steps, or among all that are held where recent ones have none."""
+        """Valid starts among recent steps; where these have none, among as many before the newest that there is."""
         envs, starts = self._valid_starts(clip_steps, recent_steps)
         if len(envs) == 0 and recent_steps is not None:
-            return self._valid_starts(clip_steps, None)
+            envs, starts = self._valid_starts(clip_steps, None)
+            near = starts > starts.max(initial=-1) - recent_steps
+            return envs[near], starts[near]
         return envs, starts
 
     def _valid_starts(self, clip_steps: int, recent_steps: int | None) -> tuple[IntArray, IntArray]:
         held = self.n_steps if recent_steps is None else min(self.n_steps, recent_steps)
         first = self.position - held
-        if self.position > self.capacity:  # the planes before the oldest steps have been overwritten
-            first = max(first, self.position - self.capacity + self.layout.n_stack - 1)
+        if self._oldest > 0:  # the planes before the oldest steps have been overwritten
+            first = max(first, self._oldest + self.layout.n_stack - 1)
         if held < clip_steps:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         starts = np.arange(first, self.position - clip_steps + 1)
@@ -240,6 +251,32 @@ class Pool:
             raise ValueError(f"expected at most {self.n_steps} steps to be asked for, got {n_steps}")
         start = self.position - n_steps
         return Cuts(np.arange(self.n_envs), np.full(self.n_envs, start, np.int64))
+
+    def needed_from(self, clip_steps: int, recent_steps: int) -> int:
+        """The oldest step that `sample` can still need, now or later, with these arguments."""
+        first = self.position - recent_steps
+        _, starts = self._valid_starts(clip_steps, None)
+        if len(starts):
+            first = min(first, int(starts.max()) - recent_steps + 1)
+        return max(self._oldest, first - self.layout.n_stack + 1)
+
+    def state(self, first: int) -> dict[str, Any]:
+        """Everything from step `first` on, as plain data."""
+        rows = np.arange(first, self.position) % self.capacity
+        held = {name: getattr(self, f"_{name}") for name in _ROWS}
+        oldest = self._episodes[rows].min(axis=0, initial=np.iinfo(np.int64).max)  # of each environment
+        prefixes = [[p for p in before if p[0] >= oldest[env]] for env, before in enumerate(self._prefixes)]
+        rows_of = {name: memory[rows] for name, memory in held.items() if memory is not None}
+        return {"position": self.position, "rows": rows_of, "prefixes": prefixes}
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave in another process, for a pool of the same layout and size."""
+        self.position = state["position"]
+        self._begin = self.position - len(state["rows"]["episodes"])
+        rows = np.arange(self._begin, self.position) % self.capacity
+        for name, values in state["rows"].items():
+            getattr(self, f"_{name}")[rows] = values
+        self._prefixes = [deque(prefixes) for prefixes in state["prefixes"]]
 
     def _index(self, cuts: Cuts, clip_steps: int, n_before: int = 0) -> tuple[IntArray, IntArray]:
         offsets = np.arange(-n_before, clip_steps)

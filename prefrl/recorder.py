@@ -90,6 +90,22 @@ class Recorder(VecEnvWrapper):
         self._obs = obs.copy()
         return obs, self._zeros.copy(), dones, [_without_score(info) for info in infos]
 
+    def state(self, clip_steps: int, recent_steps: int) -> dict[str, Any]:
+        """What it takes to go on recording, and to cut the same clips of the `recent_steps` newest, as plain data."""
+        return {
+            "episodes": self._episodes,
+            "episode_steps": self._episode_steps,
+            "obs": self._obs,
+            "views": self._views,
+            "pool": self.pool.state(self.pool.needed_from(clip_steps, recent_steps)),
+        }
+
+    def put_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` gave in another process, after a first reset, which made the pool."""
+        self._episodes, self._episode_steps = state["episodes"], state["episode_steps"]
+        self._obs, self._views = state["obs"], state["views"]
+        self.pool.put_state(state["pool"])
+
     def _views_of(self, infos: Sequence[dict[str, Any]]) -> NDArray[Any] | None:
         """What the world says of how its states are drawn, (N, *V); None where it says nothing."""
         if "view" not in infos[0]:

@@ -1,95 +1,124 @@
 """What a run goes on from: the state of its parts, put into a checkpoint and taken out again.
 
-Taken at the boundary of a rollout. Environments begin new episodes and the pool of recent behaviour begins empty when a
-run is resumed; everything that was learned, asked and answered is there.
+Taken at the boundary of a rollout, before its first step. On a CPU a resumed run comes out bit for bit as one that was
+never stopped, where the environments can tell their state (`prefrl.env_state`); where they cannot, they begin new
+episodes, the memory of recent behaviour begins empty, and everything that was learned, asked and answered is there.
+
+How large it is: of the memory of recent behaviour only what queries can still be cut from is written, `recent_steps`
+agent steps, 17 MB for HalfCheetah-v5; pictures in it are deflated. Atari games are kept as seeds and actions.
 """
 
 from __future__ import annotations
 
+import hashlib
+import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from labeling.clip import ClipFiles
-from prefrl.checkpoint import Checkpoint, pack_optimizer, prefixed, unpack_optimizer, unprefixed
+from prefrl.agent_state import (
+    agent_state,
+    agent_tensors,
+    generator_state,
+    generator_tensors,
+    normalizer_state,
+    put_generators,
+    put_moment,
+    put_normalizer,
+    put_weights,
+)
+from prefrl.checkpoint import Checkpoint
+from prefrl.checkpoint_v1 import upgraded
+from prefrl.env_state import put_envs, take_envs
 from prefrl.fit import FitReport
 from prefrl.loop import PreferenceLoop
+from prefrl.plain import NotPlain, Packer, unpack
 from prefrl.recall import recall
 from prefrl.stopwatch import Stopwatch
+from prefrl.tensor_names import prefixed, unprefixed
 
 
-def take_state(agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch) -> Checkpoint:
-    """The state of an agent, of the preference loop around it where there is one, and the seconds spent so far."""
-    tensors: dict[str, Tensor] = {
-        **prefixed("policy", agent.policy.state_dict()),
-        **prefixed("policy_optimizer", pack_optimizer(agent.policy.optimizer)),
-        "torch_rng": torch.get_rng_state(),
+def take_state(agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch, venv: VecEnv) -> Checkpoint:
+    """The state of a run.
+
+    Args:
+        agent: PPO.
+        loop: The preference loop around it; None on the score.
+        watch: The seconds spent so far.
+        venv: The world's own environments.
+    """
+    tensors = {**agent_tensors(agent), **generator_tensors()}
+    parts: dict[str, Any] = {
+        "agent": agent_state(agent),
+        "normalizer": normalizer_state(agent),
+        "generators": generator_state(agent),
     }
-    state: dict[str, Any] = {
-        "steps": agent.num_timesteps,
-        "n_updates": agent._n_updates,
-        "seconds": dict(watch.seconds),
-    }
-    normalizer = agent.get_vec_normalize_env()
-    if normalizer is not None:
-        tensors.update(prefixed("normalizer", _normalizer_tensors(normalizer)))
     if loop is not None:
-        tensors.update(prefixed("reward_model", loop.fitter.model.state_dict()))
-        tensors["fit_l2"] = loop.fitter.l2
-        tensors["fit_rng"] = loop.fitter.generator.get_state()
-        state |= {
-            "n_fits": loop.fitter.n_fits,
-            "n_rounds": loop.n_rounds,
-            "next_round_at": loop.next_round_at,
-            "label_cursor": loop.answers.cursor,
-            "queries_rng": loop.asker.rng.bit_generator.state,
-            "disagreement": loop.disagreement,
-            "last_fit": None if loop.last_fit is None else asdict(loop.last_fit),
-        }
-    return Checkpoint(tensors, state)
+        tensors |= _loop_tensors(loop)
+        parts |= _loop_parts(loop)
+    packed = {name: _packed(name, value, tensors) for name, value in parts.items()}
+    n_recent = 0 if loop is None else len(parts["recorder"]["pool"]["rows"]["episodes"])
+    why_not = ""
+    try:
+        packed["world"] = _packed("world", take_envs(venv, n_recent), tensors)
+    except NotPlain as e:
+        why_not = str(e)
+    return Checkpoint(
+        tensors,
+        {"steps": agent.num_timesteps, "seconds": dict(watch.seconds), "why_not_exact": why_not, "parts": packed},
+    )
 
 
-def put_state(checkpoint: Checkpoint, agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch) -> None:
-    """Put a checkpoint's state into an agent, and into the loop around it, built from the same config."""
-    tensors, state = checkpoint.tensors, checkpoint.state
-    agent.policy.load_state_dict(unprefixed("policy", tensors))
-    unpack_optimizer(agent.policy.optimizer, unprefixed("policy_optimizer", tensors))
+def put_state(
+    checkpoint: Checkpoint, agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch, venv: VecEnv, files: ClipFiles
+) -> bool:
+    """Put a checkpoint's state into a run built from the same config; whether it goes on exactly where it was.
+
+    Where it does not, that is said, and the environments have yet to begin new episodes.
+
+    Args:
+        checkpoint: The state.
+        agent: PPO.
+        loop: The preference loop around it; None on the score.
+        watch: The seconds spent so far.
+        venv: The world's own environments.
+        files: Clips of the run.
+    """
+    tensors, state = dict(checkpoint.tensors), checkpoint.state
+    parts = upgraded(tensors, state) if checkpoint.version == 1 else _unpacked(state["parts"], tensors)
     agent.num_timesteps = state["steps"]
-    agent._n_updates = state["n_updates"]
     watch.seconds.update(state["seconds"])
-    torch.set_rng_state(tensors["torch_rng"])
-    normalizer = agent.get_vec_normalize_env()
-    if normalizer is not None:
-        _put_normalizer(normalizer, unprefixed("normalizer", tensors))
-    if loop is None:
-        return
-    loop.fitter.model.load_state_dict(unprefixed("reward_model", tensors))
-    loop.fitter.l2 = tensors["fit_l2"].to(loop.fitter.model.device)
-    loop.fitter.generator.set_state(tensors["fit_rng"])
-    loop.fitter.n_fits = state["n_fits"]
-    loop.n_rounds = state["n_rounds"]
-    loop.next_round_at = state["next_round_at"]
-    loop.asker.rng.bit_generator.state = state["queries_rng"]
-    loop.disagreement = state["disagreement"]
-    loop.last_fit = None if state["last_fit"] is None else FitReport(**state["last_fit"])
+    put_weights(agent, tensors, parts["agent"])
+    is_exact = _go_on_in_episodes(checkpoint, parts, agent, loop, venv)
+    put_normalizer(agent, parts["normalizer"])
+    if loop is not None:
+        _put_loop(loop, tensors, parts["loop"])
+        if is_exact and loop.queue is None:
+            _replay_answers(loop, files, parts["answers"])
+        else:
+            read_back_answers(loop, files, parts["answers"])
+    put_generators(agent, parts["generators"], tensors)
+    return is_exact
 
 
-def read_back_answers(loop: PreferenceLoop, files: ClipFiles, label_cursor: int) -> None:
+def read_back_answers(loop: PreferenceLoop, files: ClipFiles, known: Mapping[str, Any]) -> None:
     """Fill the loop's answers from the store and the clip files: no label is lost, whenever it was given.
 
     Args:
         loop: To be resumed.
         files: Clips of its run.
-        label_cursor: The newest label that the checkpoint's reward model has seen; 0 where there is no checkpoint.
+        known: Cursor and queries of the checkpoint, in their order; the reward model has seen no label after them.
     """
     asker, store = loop.asker, loop.asker.store
     unanswered = [query.query_id for query in store.open_queries()]
     answered = [label.query_id for label in store.labels_after(0)]
-    read = recall(answered + unanswered, store, files, loop.answers)
+    read = recall([*known["queries"], *answered, *unanswered], store, files, loop.answers)
     again = [asked for asked in read if asked.query_id in set(unanswered)]
     asker.n_queries = store.counts().n_queries - len(store.imports()) - len(store.repeats())
     # A teacher's env rewards are gone with the old process: what it had not answered is asked about anew.
@@ -97,27 +126,106 @@ def read_back_answers(loop: PreferenceLoop, files: ClipFiles, label_cursor: int)
     if asker.labeler.needs_views and again:
         asker.answer_again(again)
     loop.answers.take_in(store.labels_after(0))
-    loop.must_fit = loop.answers.cursor > label_cursor
+    loop.must_fit |= loop.answers.cursor > known["cursor"]
     if loop.must_fit:
         loop.next_round_at = 0
 
 
-def _normalizer_tensors(normalizer: VecNormalize) -> dict[str, Tensor]:
-    stats = (
-        {"ret": normalizer.ret_rms, "obs": normalizer.obs_rms} if normalizer.norm_obs else {"ret": normalizer.ret_rms}
+def _replay_answers(loop: PreferenceLoop, files: ClipFiles, known: Mapping[str, Any]) -> None:
+    """Fill the loop's answers with those that the checkpoint knew.
+
+    What was asked after it is ahead: the agent, doing the same again, will ask the same again, and find it answered.
+    """
+    asker, store = loop.asker, loop.asker.store
+    recall(known["queries"], store, files, loop.answers)
+    loop.answers.take_in([label for label in store.labels_after(0) if label.seq <= known["cursor"]])
+    asker.n_asked, asker.n_queries = known["n_asked"], known["n_queries"]
+    aside = {*known["queries"], *store.imports(), *store.repeats()}
+    asker.ahead = {query.query_id: query.clip_ids for query in store.queries() if query.query_id not in aside}
+
+
+def _go_on_in_episodes(
+    checkpoint: Checkpoint, parts: dict[str, Any], agent: PPO, loop: PreferenceLoop | None, venv: VecEnv
+) -> bool:
+    """Put the environments, and all that knows where they are, to where they were; False where that cannot be."""
+    why_not = checkpoint.state.get("why_not_exact", "") or "this checkpoint is of an earlier version"
+    if "world" in parts:
+        assert agent.env is not None
+        agent.env.reset()  # makes what there is only after a first reset, the memory of recent behaviour among it
+        try:
+            put_envs(venv, parts["world"])
+        except (ValueError, KeyError, AttributeError) as e:
+            why_not = str(e)
+        else:
+            put_moment(agent, parts["agent"])
+            if loop is not None:
+                loop.recorder.put_state(parts["recorder"])
+                loop.guard.n_steps = parts["loop"]["guard_steps"]
+                loop.episodes.put_state(parts["episodes"])
+            return True
+    warnings.warn(
+        f"the environments begin new episodes, for they cannot go on in the old ones: {why_not}", stacklevel=2
     )
-    tensors = {"returns": torch.as_tensor(normalizer.returns)}
-    for name, rms in stats.items():
-        assert not isinstance(rms, dict)
-        for part in ("mean", "var", "count"):
-            tensors[f"{name}_{part}"] = torch.as_tensor(getattr(rms, part), dtype=torch.float64)
-    return tensors
+    return False
 
 
-def _put_normalizer(normalizer: VecNormalize, tensors: dict[str, Tensor]) -> None:
-    for name in ("ret", "obs") if normalizer.norm_obs else ("ret",):
-        rms = getattr(normalizer, f"{name}_rms")
-        rms.mean = tensors[f"{name}_mean"].numpy()
-        rms.var = tensors[f"{name}_var"].numpy()
-        rms.count = float(tensors[f"{name}_count"])
-    normalizer.returns = tensors["returns"].numpy()
+def _loop_tensors(loop: PreferenceLoop) -> dict[str, Tensor]:
+    fitter = loop.fitter
+    return {
+        **prefixed("reward_model", fitter.model.state_dict()),
+        "fit_l2": fitter.l2,
+        "fit_rng": fitter.generator.get_state(),
+    }
+
+
+def _loop_parts(loop: PreferenceLoop) -> dict[str, Any]:
+    asker, answers = loop.asker, loop.answers
+    labels = [(x.seq, x.query_id, str(x.choice)) for x in asker.store.labels_after(0) if x.seq <= answers.cursor]
+    return {
+        "loop": {
+            "n_fits": loop.fitter.n_fits,
+            "n_rounds": loop.n_rounds,
+            "next_round_at": loop.next_round_at,
+            "must_fit": loop.must_fit,
+            "disagreement": loop.disagreement,
+            "last_fit": None if loop.last_fit is None else asdict(loop.last_fit),
+            "queries_rng": asker.rng.bit_generator.state,
+            "guard_steps": loop.guard.n_steps,
+        },
+        "answers": {
+            "cursor": answers.cursor,
+            "queries": answers.query_ids,
+            "n_asked": asker.n_asked,
+            "n_queries": asker.n_queries,
+            "labels_sha256": hashlib.sha256(repr(labels).encode()).hexdigest(),
+        },
+        "episodes": loop.episodes.state(),
+        "recorder": loop.recorder.state(asker.facts.n_steps, asker.recent_steps(loop.recorder.pool)),
+    }
+
+
+def _put_loop(loop: PreferenceLoop, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    fitter = loop.fitter
+    fitter.model.load_state_dict(unprefixed("reward_model", tensors))
+    fitter.l2 = tensors["fit_l2"].to(fitter.model.device)
+    fitter.generator.set_state(tensors["fit_rng"])
+    fitter.n_fits = state["n_fits"]
+    loop.n_rounds = state["n_rounds"]
+    loop.next_round_at = state["next_round_at"]
+    loop.must_fit = state["must_fit"]
+    loop.asker.rng.bit_generator.state = state["queries_rng"]
+    loop.disagreement = state["disagreement"]
+    loop.last_fit = None if state["last_fit"] is None else FitReport(**state["last_fit"])
+
+
+def _packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A part as JSON; its arrays join the tensors."""
+    packer = Packer()
+    data = packer.pack(value, name)
+    tensors |= prefixed("plain", {at: torch.from_numpy(array.copy()) for at, array in packer.arrays.items()})
+    return data
+
+
+def _unpacked(parts: Mapping[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
+    arrays = {at: tensor.numpy() for at, tensor in unprefixed("plain", tensors).items()}
+    return {name: unpack(data, arrays) for name, data in parts.items()}

@@ -25,7 +25,7 @@ from labeling.imports import copy_labels, env_id_of
 from labeling.plain_files import check_folder
 from labeling.store import Store
 from prefrl import build, checks, configfile, reproduction, worlds
-from prefrl.checkpoint import load_newest, save_checkpoint
+from prefrl.checkpoint import Checkpoint, Mark, load_newest
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE
@@ -40,13 +40,18 @@ from prefrl.people import People, check_people
 from prefrl.progress import ProgressView, Status
 from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
-from prefrl.state import put_state, read_back_answers, take_state
+from prefrl.saving import Saver
+from prefrl.state import put_state, take_state
 from prefrl.stopwatch import Stopwatch
 from prefrl.trainer_lock import only_trainer
 
 
 class Interrupted(Exception):  # noqa: N818  # no error: the user asked for it
-    """Ctrl-C or SIGTERM came; the run is saved and can go on."""
+    """Ctrl-C or SIGTERM came; the run can go on, from where it was unless `not_saved` says why not."""
+
+    def __init__(self, run: Path, not_saved: str) -> None:
+        super().__init__(str(run))
+        self.not_saved = not_saved
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,6 @@ def default_run_dir(config: Config) -> str:
 
 _MAY_CHANGE = {"run_dir", "total_timesteps", "total_labels", "device", "torch_threads", "checkpoint_steps", "progress"}
 _MAY_CHANGE |= {"eval", "people"}
-_SAVE_SECONDS = 30.0
 _NO_OTHER_WORLD: dict[str, Any] = {"own_process": True, "step_timeout": 60.0, "restarts": 3}
 """Settings of the world that change nothing of what happens in it."""
 
@@ -156,9 +160,8 @@ class _Training:
             self.agent = build.build_agent(config, self.world, self.seeds)
         self.people: People | None = None
         self.stopping = False
-        self.next_checkpoint_at = 0
-        self.labels_saved = 0
-        self.saved_at = 0.0
+        self.resumed = resume
+        self.saver = Saver(self.run.checkpoints, config.checkpoint_steps, self._take_state)
         if resume:
             self._resume_checked()
         elif config.labels_from and self.loop is not None:
@@ -187,7 +190,8 @@ class _Training:
     def _run_to_end(self) -> Result:
         with ProgressView(self.config.total_timesteps, self.config.progress, self.start_steps) as self.progress:
             self._learn_with_people()
-        self._checkpoint()
+        if self.agent.num_timesteps > self.start_steps:
+            self._checkpoint()
         export_policy(self.agent, self.config.ppo, self.run.policy)
         if self.loop is not None:
             tensors = {k: v.contiguous() for k, v in self.loop.fitter.model.state_dict().items()}
@@ -226,13 +230,13 @@ class _Training:
         self.agent.set_logger(self._logger())
         hooks = RolloutHooks(self._before_rollout, self._after_rollout)
         with _stop_signals(self._stop):
-            self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.start_steps)
+            self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.resumed)
         self.watch.switch(None)
 
     def _before_rollout(self) -> None:
         """PPO's parameters are at rest: the moment to save, or to stop.
 
-        Saved before the first step, after every round that brought labels, and every `checkpoint_steps`.
+        Saved before the first step, every `checkpoint_steps`, and now and then where answers have come.
         """
         if self.people is not None:
             self.people.wait(lambda: self.stopping)
@@ -240,17 +244,12 @@ class _Training:
             self.people.remind()
         self.watch.switch("save")
         check_finite(self.agent.policy.state_dict(), f"after {self.agent.num_timesteps:,} steps")
-        due = self.agent.num_timesteps >= self.next_checkpoint_at
-        if self.stopping or due or self._is_worth_saving():
+        steps = self.agent.num_timesteps
+        if self.stopping or self.saver.is_due(steps, self._n_labels(), people=self.people is not None):
             self._checkpoint()
         if self.stopping:
-            raise Interrupted(str(self.run.path))
+            raise Interrupted(self.run.path, self.saver.trouble)
         self.watch.switch("collect")
-
-    def _is_worth_saving(self) -> bool:
-        """Whether answers have come since the last checkpoint; people's, which trickle in, are saved now and then."""
-        n_new = self._n_labels() - self.labels_saved
-        return n_new != 0 if self.people is None else time.monotonic() - self.saved_at > _SAVE_SECONDS
 
     def _after_rollout(self) -> None:
         """The rollout has its rewards; PPO is about to learn from it."""
@@ -309,12 +308,20 @@ class _Training:
         return Logger(str(self.run.path), writers)
 
     def _checkpoint(self) -> None:
-        state = take_state(self.agent, self.loop, self.watch)
+        self.saver.save(self.agent.num_timesteps, self._n_labels(), self._mark())
+
+    def _take_state(self) -> Checkpoint:
+        state = take_state(self.agent, self.loop, self.watch, self.world.venv)
         check_finite(state.tensors, f"after {self.agent.num_timesteps:,} steps")
-        save_checkpoint(self.run.checkpoints, self.agent.num_timesteps, state)
-        self.next_checkpoint_at = self.agent.num_timesteps + self.config.checkpoint_steps
-        self.labels_saved = self._n_labels()
-        self.saved_at = time.monotonic()
+        return state
+
+    def _mark(self) -> Mark | None:
+        """How good the agent is by what it is trained on; None before an episode has ended under this reward."""
+        if self.loop is None:
+            recent = [e["r"] for e in self.agent.ep_info_buffer or ()]
+            return Mark(float(np.mean(recent)), "env reward") if recent else None
+        means = self.loop.episodes.recent_means()
+        return None if means is None else Mark(means[1], f"reward model, fit {self.loop.fitter.n_fits}")
 
     def _n_labels(self) -> int:
         return self.loop.answers.n_labels if self.loop is not None else 0
@@ -336,11 +343,11 @@ class _Training:
                 f"expected a whole checkpoint under {self.run.checkpoints} to go on from, found none; start the run "
                 "anew in another folder"
             )
-        put_state(checkpoint, self.agent, self.loop, self.watch)
-        if self.loop is not None:
-            read_back_answers(self.loop, ClipFiles(self.run.clips), checkpoint.state["label_cursor"])
-        # New episodes, and not those that the run began with.
-        self.world.venv.seed(self.seeds.policy + self.agent.num_timesteps)
+        files = ClipFiles(self.run.clips)
+        if not put_state(checkpoint, self.agent, self.loop, self.watch, self.world.venv, files):
+            # New episodes, and not those that the run began with.
+            self.world.venv.seed(self.seeds.policy + self.agent.num_timesteps)
+        self.saver.go_on(self.agent.num_timesteps, self._n_labels())
 
     def _stop(self) -> None:
         self.stopping = True

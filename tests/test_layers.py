@@ -18,11 +18,11 @@ LAYERS = [
     {"cell"},
     {"check_env_run", "check_env_replay"},
     {"flags", "check_env_proof", "check_env_speed", "check_env_contract", "check_env_pictures", "check_env_seeds"},
-    {"report_run", "training", "drawing", "labels_run"},
+    {"report_run", "training", "drawing", "labels_run", "state_hash"},
     {"people"},
     {"watch", "serve_run"},
     {"label_run"},
-    {"result", "state", "gallery", "check_env_game"},
+    {"result", "state", "gallery", "check_env_game", "saving"},
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
@@ -31,12 +31,13 @@ LAYERS = [
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
     | {"reproduction", "trainer_lock"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
-    | {"drawing_process", "check_env_calls"},
+    | {"drawing_process", "check_env_calls", "agent_state", "checkpoint_v1", "env_state"},
     {"fit", "labelers", "guard"},
     {"fit_step"},
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
-    | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"},
+    | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
+    | {"plain", "tensor_names"},
     {"foreign_config"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries"},
     {"loss", "tape"},
