@@ -159,6 +159,10 @@ def _check_file(connection: sqlite3.Connection, path: Path) -> None:
         damage = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (n_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        n_bytes = path.stat().st_size
+    if damage == ["ok"] and n_bytes % page_size:  # SQLite takes the missing part of a page for zeros
+        damage = [f"its last page of {page_size} bytes is cut short"]
     if damage != ["ok"]:
         raise damaged(path, damage[0])
     if application_id != APPLICATION_ID and (application_id or n_objects):

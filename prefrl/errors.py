@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+EXIT_DAMAGED = 5
+"""Exit code where a file of a run is damaged; the line beside it names the command that recovers it."""
+
 
 class UserError(ValueError):
     """Bad input: one line saying what was expected, what came and what to do; exit code 2."""

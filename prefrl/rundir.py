@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labeling import disk
 from prefrl.errors import UserError
 
 
@@ -93,7 +94,9 @@ class RunDir:
 
         Raises:
             UserError: It is there already, or cannot be made.
+            StoreError: It would lie on a network file system, where labels are not safe.
         """
+        disk.refuse_network(self.path)
         try:
             self.path.mkdir(parents=True)
         except FileExistsError as e:

@@ -26,7 +26,7 @@ LAYERS = [
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
-    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"},
+    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"} | {"labels_health"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls"},
     {"fit", "labelers"},
