@@ -1,4 +1,4 @@
-"""The clock that leases go by: it is never set, all processes of the machine share it, and it begins anew at each boot."""
+"""The clock that leases go by: never set, shared by all processes of the machine, and begun anew at each boot."""
 
 from __future__ import annotations
 

@@ -53,10 +53,9 @@ def _add_label(db: sqlite3.Connection, row: Row) -> None:
         rows.stored_label(row)
     except (StoreError, TypeError, ValueError):
         return
-    if not _insert(db, "labels", row) and choice is not None:
-        # That a later answer of theirs was ever accepted shows that the earlier one had been undone: that row is lost.
-        if _undo_between(db, query_id, labeler, seq):
-            _insert(db, "labels", row)
+    # That a later answer of theirs was ever accepted shows that the earlier one had been undone: that row is lost.
+    if not _insert(db, "labels", row) and choice is not None and _undo_between(db, query_id, labeler, seq):
+        _insert(db, "labels", row)
 
 
 def _undo_between(db: sqlite3.Connection, query_id: str, labeler: str, seq: int) -> bool:

@@ -16,8 +16,10 @@ Row = tuple[Any, ...]
 COLUMNS: dict[str, tuple[str, ...]] = {
     "queries": ("seq", "query_id", "asked_at_step", "round", "strategy", "is_random", "score", "asked_at_utc_ms"),
     "query_clips": ("query_id", "position", "clip_id"),
-    "labels": ("seq", "label_id", "query_id", "labeler", "choice", "swapped")
-    + ("shown_at_utc_ms", "answered_at_utc_ms", "ms_on_screen", "voids_seq"),
+    "labels": (
+        *("seq", "label_id", "query_id", "labeler", "choice", "swapped"),
+        *("shown_at_utc_ms", "answered_at_utc_ms", "ms_on_screen", "voids_seq"),
+    ),
     "waiting": ("query_id", "wanted", "only_labeler"),
     "withdrawals": ("query_id", "reason", "withdrawn_at_utc_ms"),
     "repeats": ("query_id", "of_query_id", "labeler"),

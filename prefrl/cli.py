@@ -87,7 +87,10 @@ class DoctorArgs:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0 ok, 2 bad input, 1 a fault of ours or the world's, 5 damage, 130 interrupted."""
+    """Run a command; returns its exit code.
+
+    0 ok, 2 bad input, 1 a fault of ours or the world's, 5 a damaged store of labels, 130 interrupted.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         sys.stdout.write(_USAGE)
