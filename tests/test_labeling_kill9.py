@@ -20,7 +20,7 @@ from labeling import backups
 from labeling.store import Store
 
 NAMES = ("Ann", "Bo", "Cleo", "Dora", "Eve", "Finn", "Gus", "Hao")
-LONGEST_SECONDS = 0.3
+LONGEST_SECONDS = 0.15
 QUERIES_AHEAD = 200
 
 
