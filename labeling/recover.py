@@ -19,7 +19,7 @@ from typing import Any
 from labeling import backups, disk, durable, schema
 from labeling.failpoints import failpoint
 from labeling.label import DamagedStoreError, StoreError
-from labeling.refill import add_salvaged
+from labeling.refill import add_salvaged, mark_lost_queries
 from labeling.salvage import Salvaged, salvage
 
 __all__ = ["Recovery", "recover"]
@@ -148,6 +148,7 @@ def _fill(db: sqlite3.Connection, found: Sequence[Salvaged], last: int | None) -
     with schema.transaction(db):
         for salvaged in found:
             add_salvaged(db, salvaged)
+        mark_lost_queries(db)
         n_new, highest = _count(db) - n_before, backups.last_seq(db)
         _pass_over(db, "labels", highest + _UNKNOWN_GAP if last is None else last)
         _pass_over(db, "queries", max((salvaged.last_query_seq for salvaged in found), default=0))

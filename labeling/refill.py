@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,7 +12,10 @@ from labeling import rows
 from labeling.label import StoreError
 from labeling.salvage import COLUMNS, Row, Salvaged
 
-__all__ = ["add_salvaged"]
+__all__ = ["LOST", "add_salvaged", "mark_lost_queries"]
+
+LOST = "lost"
+"""Strategy of queries that stand in the place of lost ones."""
 
 _BESIDE_QUERIES = ("imports", "repeats", "waiting", "leases", "invites")
 
@@ -30,6 +34,21 @@ def add_salvaged(db: sqlite3.Connection, found: Salvaged) -> None:
         _add_label(db, row)
     for row in found.rows["withdrawals"]:  # after the labels: a withdrawn query may have some
         _insert(db, "withdrawals", row)
+
+
+def mark_lost_queries(db: sqlite3.Connection) -> None:
+    """Puts a withdrawn query of no clips that there are into the place of each that is lost.
+
+    The learner numbers its queries by how many there are: without those it would give a number to two of them.
+    """
+    taken = {seq for (seq,) in db.execute("SELECT seq FROM queries")}
+    for seq in set(range(1, max(taken, default=0))) - taken:
+        query_id = f"{LOST}-{seq}"
+        _insert(db, "queries", (seq, query_id, 0, 0, LOST, 0, None, 0))
+        for position in (0, 1):
+            clip_id = hashlib.sha256(f"{query_id} {position}".encode()).hexdigest()
+            _insert(db, "query_clips", (query_id, position, clip_id))
+        _insert(db, "withdrawals", (query_id, "lost when the label store was damaged", 0))
 
 
 def _add_query(db: sqlite3.Connection, row: Row, clip_ids: Sequence[str]) -> None:

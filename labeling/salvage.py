@@ -30,8 +30,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """What is read of each table; what the tables count by themselves is counted anew."""
 
 _WITHOUT_ROWID = ("query_clips", "leases")
-_FAR = 100_000
-"""How many rows past the last that was found are looked for where nobody knows how many there were."""
+_FAR = 2_000
+"""So many numbers without a row, and no more are looked for: several pages of rows, however short they are."""
 
 
 @dataclass(slots=True)
@@ -48,6 +48,7 @@ class Salvaged:
 def salvage(path: Path) -> Salvaged:
     """Reads all it can of the store at `path`, which must be a copy: a journal beside it is played back into it."""
     found = Salvaged()
+    _cut_to_pages(path)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db, contextlib.suppress(sqlite3.Error):
         db.text_factory = bytes  # decoded row by row, so that a broken text costs its own row alone
         for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON"):
@@ -57,11 +58,22 @@ def salvage(path: Path) -> Salvaged:
         _read_sequences(db, found)
         for table in COLUMNS:
             if table not in _WITHOUT_ROWID:
-                found.rows[table] = _by_rowid(db, table, found.last_seq if table == "labels" else None)
+                known = {"labels": found.last_seq or 0, "queries": found.last_query_seq}.get(table, 0)
+                found.rows[table] = _by_rowid(db, table, known)
         query_ids = {row[1] for row in found.rows["queries"]} | {row[2] for row in found.rows["labels"]}
         for table in _WITHOUT_ROWID:
             found.rows[table] = _by_query(db, table, query_ids)
     return found
+
+
+def _cut_to_pages(path: Path) -> None:
+    """Drops a last page that is there in part: SQLite would take the missing part for zeros, and rows for others."""
+    with path.open("r+b") as file:
+        header = file.read(18)
+        page_size = int.from_bytes(header[16:18])
+        page_size = 65536 if page_size == 1 else page_size
+        if page_size:
+            file.truncate(path.stat().st_size // page_size * page_size)
 
 
 def _read_sequences(db: sqlite3.Connection, found: Salvaged) -> None:
@@ -74,16 +86,17 @@ def _read_sequences(db: sqlite3.Connection, found: Salvaged) -> None:
         found.last_seq = found.last_seq or 0  # the table is whole: no label was ever stored
 
 
-def _by_rowid(db: sqlite3.Connection, table: str, last: int | None) -> list[Row]:
-    """From the first row on, then from the last one back, then one by one between them."""
+def _by_rowid(db: sqlite3.Connection, table: str, last: int) -> list[Row]:
+    """From the first row on, then from the last one back, then one by one between them, at least as far as `last`."""
     select = f"SELECT rowid, {', '.join(COLUMNS[table])} FROM {table} NOT INDEXED"  # noqa: S608  # our own names
     rows: dict[int, Row] = {}
     if _collect(db, f"{select} ORDER BY rowid", rows):
-        first = max(rows, default=0)
+        rowid = newest = max(rows, default=0)
         _collect(db, f"{select} ORDER BY rowid DESC", rows)
-        end = min((rowid for rowid in rows if rowid > first), default=1 + (last or first + _FAR))
-        for rowid in range(first + 1, min(end, first + _FAR)):
-            _collect(db, f"{select} WHERE rowid = {rowid}", rows)
+        while (rowid := rowid + 1) - newest < _FAR or rowid <= last:
+            if rowid not in rows:
+                _collect(db, f"{select} WHERE rowid = {rowid}", rows)
+            newest = rowid if rowid in rows else newest
     return [rows[rowid] for rowid in sorted(rows)]
 
 

@@ -9,6 +9,7 @@ from labeling import backups
 from labeling.clip import ClipError, ClipFiles
 from labeling.label import DamagedStoreError, StoreError
 from labeling.recover import Recovery, recover
+from labeling.refill import LOST
 from labeling.store import Store
 from prefrl.rundir import RunDir
 
@@ -23,7 +24,8 @@ def check_labels(run: RunDir) -> tuple[list[str], bool]:
     """
     with Store.open_read_only(run.labels) as store, store.reading() as db:
         damage = [row[0] for row in db.execute("PRAGMA integrity_check(1)")]
-        n_labels, queries, withdrawn = store.counts().n_labels, store.queries(), store.withdrawals()
+        n_labels, withdrawn = store.counts().n_labels, store.withdrawals()
+        queries = [query for query in store.queries() if query.strategy != LOST]
     if damage != ["ok"]:
         folder = shlex.quote(str(run.path))
         raise DamagedStoreError(f"{run.labels} is damaged ({damage[0]}); save it by: prefrl labels recover {folder}")

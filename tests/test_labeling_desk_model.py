@@ -50,7 +50,11 @@ class DeskMachine(RuleBasedStateMachine):
     def open(self) -> None:
         self.store = Store(self.folder / "labels.sqlite")
         self.desk = Desk(
-            self.store, is_drawn=lambda _: True, repeat_share=0.0, lease_seconds=LEASE_MS / 1000, rng=np.random.default_rng(0)
+            self.store,
+            is_drawn=lambda _: True,
+            repeat_share=0.0,
+            lease_seconds=LEASE_MS / 1000,
+            rng=np.random.default_rng(0),
         )
 
     def is_leased(self, query: str, person: str) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import sqlite3
 import sys
 import tempfile
@@ -139,7 +138,8 @@ def test_no_acknowledged_answer_is_lost_in_a_power_cut(tmp_path: Path, journal: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("journal", "sync", "n_cuts"), [("delete", "OFF", 10), ("delete", "FULL", 50), ("wal", "OFF", 10), ("wal", "NORMAL", 10)]
+    ("journal", "sync", "n_cuts"),
+    [("delete", "OFF", 10), ("delete", "FULL", 50), ("wal", "OFF", 10), ("wal", "NORMAL", 10)],
 )
 def test_the_cuts_catch_a_store_that_syncs_too_little(tmp_path: Path, journal: str, sync: str, n_cuts: int) -> None:
     """FULL is too little for a rollback journal, whose deletion must be durable too: hence EXTRA."""
