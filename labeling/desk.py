@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from labeling import rows
+from labeling import clocks, rows
 from labeling.choice import Choice, swapped
 from labeling.label import Label, Query, StoreError, utc_ms_now
 from labeling.store import Store
 
 MAX_LEASE_SECONDS = 3600.0
-"""No lease is longer; one that seems so was made before the machine was started anew, and is void."""
+"""No lease is longer. One made before the machine was started anew is void, since its clock is gone."""
 
 REPEAT_AFTER = 10
 """A query is asked again of the same person only after at least this many other answers of theirs."""
@@ -96,10 +95,10 @@ class Desk:
             n: How many.
             hold: Queries on their screen or fetched ahead; those stay leased and are not offered again.
         """
-        now = _monotonic_ms()
+        now = clocks.monotonic_ms()
         with self._store.writing() as db:
             for query_id in hold:
-                db.execute(_RENEW, (now + self._lease_ms, query_id, labeler))
+                db.execute(_RENEW, (now + self._lease_ms, clocks.boot_id(), query_id, labeler))
             if n <= 0:
                 return []
             found: list[Offer] = []
@@ -110,16 +109,14 @@ class Desk:
                 found.append(_offer(query_id, left, right, swap))
                 if len(found) == n:
                     break
-            leases = [
-                (offer.query_id, labeler, int(offer.swapped), utc_ms_now(), now + self._lease_ms) for offer in found
-            ]
-            db.executemany(_LEASE, leases)
+            when = (utc_ms_now(), now, now + self._lease_ms, clocks.boot_id())
+            db.executemany(_LEASE, [(offer.query_id, labeler, int(offer.swapped), *when) for offer in found])
         return found
 
     def n_waiting(self, labeler: str) -> int:
         """Queries that could be put before that labeler now, if they are drawn."""
         with self._store.reading() as db:
-            return len(db.execute(_OPEN, _bounds(labeler, _monotonic_ms())).fetchall())
+            return len(db.execute(_OPEN, _bounds(labeler, clocks.monotonic_ms())).fetchall())
 
     def answer(
         self,
@@ -156,7 +153,7 @@ class Desk:
                 ms_on_screen=ms_on_screen,
             )
             seq = rows.add_label_row(db, rows.label_values(label))
-            db.execute(_RENEW, (0, query_id, labeler))
+            db.execute(_RENEW, (0, clocks.boot_id(), query_id, labeler))
             self._plan_repeat(db, labeler)
         return seq
 
@@ -175,7 +172,7 @@ class Desk:
                 self._store.undo(voided_id, new_label_id, labeler)
             else:
                 query_id = str(done[0])
-            db.execute(_RENEW, (_monotonic_ms() + self._lease_ms, query_id, labeler))
+            db.execute(_RENEW, (clocks.monotonic_ms() + self._lease_ms, clocks.boot_id(), query_id, labeler))
             lease = db.execute(_FIND_LEASE, (query_id, labeler)).fetchone()
             query = self._store.query(query_id)
             if lease is None:
@@ -239,16 +236,18 @@ WHERE given < wanted AND is_withdrawn = 0
   AND (only_labeler IS NULL OR only_labeler = :labeler)
   AND NOT EXISTS (SELECT 1 FROM current_labels AS given_by_me
                   WHERE given_by_me.query_id = waiting.query_id AND given_by_me.labeler = :labeler)
-  AND (coalesce(mine.expires_monotonic_ms, 0) BETWEEN :now AND :last
+  AND (mine.boot_id IS :boot AND mine.expires_monotonic_ms BETWEEN :now AND :last
        OR given + (SELECT count(*) FROM leases AS others
                    WHERE others.query_id = waiting.query_id AND others.labeler <> :labeler
-                     AND others.expires_monotonic_ms BETWEEN :now AND :last) < wanted)
-ORDER BY coalesce(mine.expires_monotonic_ms, 0) BETWEEN :now AND :last DESC, waiting.rowid"""
-_LEASE = """INSERT INTO leases (query_id, labeler, swapped, leased_at_utc_ms, expires_monotonic_ms)
-VALUES (?, ?, ?, ?, ?)
+                     AND others.boot_id = :boot AND others.expires_monotonic_ms BETWEEN :now AND :last) < wanted)
+ORDER BY coalesce(mine.boot_id IS :boot AND mine.expires_monotonic_ms BETWEEN :now AND :last, 0) DESC, waiting.rowid"""
+_LEASE = """INSERT INTO leases
+  (query_id, labeler, swapped, leased_at_utc_ms, leased_at_monotonic_ms, expires_monotonic_ms, boot_id)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (query_id, labeler) DO UPDATE SET
-  leased_at_utc_ms = excluded.leased_at_utc_ms, expires_monotonic_ms = excluded.expires_monotonic_ms"""
-_RENEW = "UPDATE leases SET expires_monotonic_ms = ? WHERE query_id = ? AND labeler = ?"
+  leased_at_utc_ms = excluded.leased_at_utc_ms, leased_at_monotonic_ms = excluded.leased_at_monotonic_ms,
+  expires_monotonic_ms = excluded.expires_monotonic_ms, boot_id = excluded.boot_id"""
+_RENEW = "UPDATE leases SET expires_monotonic_ms = ?, boot_id = ? WHERE query_id = ? AND labeler = ?"
 _FIND_LEASE = "SELECT swapped FROM leases WHERE query_id = ? AND labeler = ?"
 _NEWEST_LABEL = """SELECT label_id, query_id FROM current_labels
 WHERE labeler = ?1 AND (?2 IS NULL OR label_id = ?2)
@@ -271,12 +270,8 @@ ORDER BY given.seq DESC"""
 
 
 def _bounds(labeler: str, now: int) -> dict[str, str | int]:
-    return {"labeler": labeler, "now": now, "last": now + round(1000 * MAX_LEASE_SECONDS)}
-
-
-def _monotonic_ms() -> int:
-    """By a clock that is never set and that all processes of the machine share."""
-    return time.monotonic_ns() // 1_000_000
+    last = now + round(1000 * MAX_LEASE_SECONDS)
+    return {"labeler": labeler, "now": now, "last": last, "boot": clocks.boot_id()}
 
 
 def _offer(query_id: str, left: str, right: str, swap: bool) -> Offer:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from labeling.failpoints import failpoint
+
 _FILES_PER_BATCH = 128
 _SYNCS_AT_ONCE = 16  # a journaling file system merges syncs that wait together
 
@@ -39,6 +41,15 @@ def make_folders(folders: Iterable[Path]) -> None:
         sync_folders(parents)
 
 
+def sync_file(path: Path) -> None:
+    """Makes the content of a file durable."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sync_folders(folders: Iterable[Path]) -> None:
     """Makes the names in folders durable, which syncing the files themselves does not."""
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
@@ -65,10 +76,13 @@ def _write_batch(files: Sequence[tuple[Path, Callable[[], bytes]]]) -> None:
             rest = memoryview(content())
             while rest:
                 rest = rest[os.write(handle, rest) :]
+        failpoint("clip.written")
         with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
             list(pool.map(os.fsync, [handle for handle, _, _ in written]))
+        failpoint("clip.synced")
         for _, temporary, path in written:
             os.replace(temporary, path)
+        failpoint("clip.renamed")
     finally:
         for handle, temporary, _ in written:
             os.close(handle)

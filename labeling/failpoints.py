@@ -16,6 +16,17 @@ from dataclasses import dataclass
 VARIABLE = "PREFRL_FAIL"
 
 POINTS: dict[str, str] = {
+    "clip.written": "the clips of a batch are in files of temporary names, not yet synced",
+    "clip.synced": "the files of a batch are on the disk, still under their temporary names",
+    "clip.renamed": "the files of a batch have their names, which are not yet on the disk",
+    "store.begin": "the label store has begun to write: nothing has changed yet",
+    "store.commit": "everything is written but the COMMIT: nothing of it may be seen after a crash",
+    "store.committed": "the COMMIT is on the disk, and nobody has been told so yet",
+    "backup.copied": "a backup of the label store is copied and checked, under a temporary name",
+    "backup.renamed": "a backup has its name, which is not yet on the disk; older ones are still there",
+    "recover.kept": "the damaged store is kept under another name; nothing has been put into its place",
+    "recover.built": "what could be saved stands in a file of its own, beside the damaged store",
+    "recover.cleared": "the damaged store's journal is gone, and the damaged store is still in its place",
     "checkpoint.tensors": "a checkpoint's tensors are written beside its place",
     "checkpoint.state": "its counters and cursors are, too",
     "checkpoint.manifest": "the manifest with their hashes is, too",

@@ -20,6 +20,10 @@ class StoreError(ValueError):
     """The label store refuses: a bad value, a broken rule, or a file that cannot be trusted."""
 
 
+class DamagedStoreError(StoreError):
+    """The file of the label store is damaged or gone; the message names the command that saves what can be saved."""
+
+
 def utc_ms_now() -> int:
     """Milliseconds since 1970 in UTC; for people to read, never for order: that is `seq`."""
     return time.time_ns() // 1_000_000

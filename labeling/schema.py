@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import shlex
 import sqlite3
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from labeling.label import StoreError
+from labeling import backups, disk
+from labeling.failpoints import failpoint
+from labeling.label import DamagedStoreError, StoreError
 from labeling.tables import MIGRATIONS
 
 APPLICATION_ID = 0x50524546
@@ -18,7 +19,7 @@ APPLICATION_ID = 0x50524546
 
 BUSY_TIMEOUT_SECONDS = 30.0
 
-_LOCAL_FILE_SYSTEMS = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "tmpfs", "xfs", "zfs"})
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def is_wal_safe(version: tuple[int, int, int]) -> bool:
@@ -40,7 +41,17 @@ def sqlite_errors(path: Path) -> Iterator[None]:
             raise StoreError(f"{message}; look for one that hangs") from error
         raise StoreError(f"{path}: {error}") from error
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            raise damaged(path, str(error)) from error
         raise StoreError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+
+
+def damaged(path: Path, what: str) -> DamagedStoreError:
+    """The error that says so, with the command that saves what can be saved."""
+    folder = shlex.quote(str(path.parent))
+    return DamagedStoreError(f"{path} is damaged ({what}); save what can be saved by: prefrl labels recover {folder}")
 
 
 @contextlib.contextmanager
@@ -52,10 +63,17 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
     begin, commit, roll_back = f"BEGIN {kind}", "COMMIT", ["ROLLBACK"]
     if connection.in_transaction:
         begin, commit, roll_back = "SAVEPOINT s", "RELEASE s", ["ROLLBACK TO s", "RELEASE s"]
+    is_writing = begin == "BEGIN IMMEDIATE"
     connection.execute(begin)
     try:
+        if is_writing:
+            failpoint("store.begin")
         yield
+        if is_writing:
+            failpoint("store.commit")
         connection.execute(commit)
+        if is_writing:
+            failpoint("store.committed")
     except BaseException:
         if connection.in_transaction:  # SQLite has itself rolled back after some errors
             for statement in roll_back:
@@ -67,8 +85,11 @@ def connect(path: Path) -> sqlite3.Connection:
     """Opens the store for reading and writing, making or migrating it as needed.
 
     Raises:
-        StoreError: if the file is damaged, no label store, or of a newer version.
+        DamagedStoreError: if the file is damaged, or gone or empty though there are backups of it.
+        StoreError: if it is no label store, of a newer version, or on a network file system.
     """
+    disk.refuse_network(path)
+    _check_not_lost(path)
     with sqlite_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
         try:
@@ -87,6 +108,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
     One of an older schema is read from a copy in memory that is brought to today's.
     """
+    _check_not_lost(path)
     if not path.is_file():
         raise StoreError(f"there is no label store at {path}")
     with sqlite_errors(path):
@@ -101,6 +123,18 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _check_not_lost(path: Path) -> None:
+    """A store that has backups was no empty file: it would be taken for a new one, and its labels for never given."""
+    try:
+        is_empty = path.stat().st_size == 0
+    except FileNotFoundError:
+        is_empty = True
+    except OSError:  # what is wrong with it, opening it says
+        return
+    if is_empty and backups.found(path):
+        raise damaged(path, "it is empty or gone, and there are backups of it")
 
 
 def _migrated_copy(old: sqlite3.Connection) -> sqlite3.Connection:
@@ -125,8 +159,12 @@ def _check_file(connection: sqlite3.Connection, path: Path) -> None:
         damage = [row[0] for row in connection.execute("PRAGMA quick_check(1)")]
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (n_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        n_bytes = path.stat().st_size
+    if damage == ["ok"] and n_bytes % page_size:  # SQLite takes the missing part of a page for zeros
+        damage = [f"its last page of {page_size} bytes is cut short"]
     if damage != ["ok"]:
-        raise StoreError(f"{path} is damaged ({damage[0]}); restore it from a backup")
+        raise damaged(path, damage[0])
     if application_id != APPLICATION_ID and (application_id or n_objects):
         raise StoreError(f"{path} is an SQLite file, but not a label store")
     _check_version(_user_version(connection), path)
@@ -147,7 +185,7 @@ def _set_journal(connection: sqlite3.Connection, path: Path) -> None:
     mode that is safe for all.
     """
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    can_wal = is_wal_safe(sqlite3.sqlite_version_info) and _is_local(path)
+    can_wal = is_wal_safe(sqlite3.sqlite_version_info) and disk.is_local(path)
     is_empty = connection.execute("PRAGMA page_count").fetchone() == (0,)
     if can_wal and is_empty:
         mode = _begin_wal(connection)
@@ -181,26 +219,12 @@ def _begin_wal(connection: sqlite3.Connection) -> str:
     return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
 
-def _is_local(path: Path) -> bool:
-    """Whether the file is on a file system known to be local: WAL needs shared memory."""
-    if not sys.platform.startswith("linux"):
-        return False
-    best = (0, "")
-    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
-        _, mount, kind, *_ = line.split(" ")
-        mount = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), mount)
-        if path.is_relative_to(mount):
-            best = max(best, (len(mount), kind), key=lambda found: found[0])
-    return best[1] in _LOCAL_FILE_SYSTEMS
-
-
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = _user_version(connection)
     if version == len(MIGRATIONS):
         return
     if version > 0:
-        with contextlib.closing(sqlite3.connect(path.with_name(f"{path.name}.v{version}.bak"))) as backup:
-            connection.backup(backup)
+        backups.copy(connection, path.with_name(f"{path.name}.v{version}.bak"))
     with transaction(connection):
         version = _user_version(connection)  # again, now that nobody else can be migrating it
         _check_version(version, path)

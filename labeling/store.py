@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from labeling import rows, schema
+from labeling import clocks, rows, schema
+from labeling.backups import Backups
 from labeling.choice import Choice
 from labeling.label import (
     MAX_ID_CHARS,
@@ -48,6 +49,7 @@ class Store:
     def __init__(self, path: Path | str) -> None:
         self._path = Path(path).resolve()
         self._connection = schema.connect(self._path)
+        self._backups = Backups(self._path)
         self._process_id = os.getpid()
 
     @classmethod
@@ -56,6 +58,7 @@ class Store:
         store = cls.__new__(cls)
         store._path = Path(path).resolve()
         store._connection = schema.connect_read_only(store._path)
+        store._backups = Backups(store._path)
         store._process_id = os.getpid()
         return store
 
@@ -132,7 +135,8 @@ class Store:
     def waiting(self, *, with_repeats: bool = False) -> list[WaitingQuery]:
         """Queries that wait for people, the oldest first; those that repeat another only if asked for."""
         with self.reading() as db:
-            found = db.execute(rows.WAITING, (utc_ms_now(), with_repeats))
+            when = {"now": clocks.monotonic_ms(), "boot": clocks.boot_id()}
+            found = db.execute(rows.WAITING, {**when, "with_repeats": with_repeats})
             return [rows.stored_waiting(row) for row in found]
 
     def queries(self) -> list[Query]:
@@ -238,9 +242,18 @@ class Store:
         """One state of the store for all that the block reads."""
         return self._in_transaction("DEFERRED")
 
-    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
-        """All that the block writes or nothing, durable when the block is left."""
-        return self._in_transaction("IMMEDIATE")
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """All that the block writes or nothing, durable when the block is left; then it is backed up, if it is time.
+
+        Raises:
+            DamagedStoreError: also when that backup finds the store damaged; what was written is in it all the same.
+        """
+        with schema.sqlite_errors(self._path):
+            with self._in_transaction("IMMEDIATE") as db:
+                yield db
+            if not db.in_transaction:  # else the outer block makes it durable
+                self._backups.make_if_due(db)
 
     @contextmanager
     def _in_transaction(self, kind: str) -> Iterator[sqlite3.Connection]:

@@ -169,10 +169,10 @@ class _FileFailed(Exception):  # noqa: N818  # it ends a transaction and never l
     pass
 
 
-def database_error(error: BaseException) -> sqlite3.Error | None:
+def database_error(error: BaseException) -> sqlite3.Error | OSError | None:
     """The failure of the file or the disk behind an error; None where a rule was broken or a value was bad."""
     cause = error.__cause__
-    if isinstance(cause, sqlite3.Error) and not isinstance(cause, sqlite3.IntegrityError):
+    if isinstance(cause, sqlite3.Error | OSError) and not isinstance(cause, sqlite3.IntegrityError):
         return cause
     return None
 

@@ -136,6 +136,12 @@ END""",
     *_append_only("imports"),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2)
+# Leases by a clock that is never set, and only within the boot whose clock it is.
+_VERSION_3 = (
+    "ALTER TABLE leases ADD COLUMN leased_at_monotonic_ms INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE leases ADD COLUMN boot_id TEXT NOT NULL DEFAULT ''",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statements that lead from each schema version to the next, from an empty file on. Entries are
 never edited, only added; a file's version is its `PRAGMA user_version`."""

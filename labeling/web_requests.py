@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from labeling.label import DamagedStoreError
 from labeling.store import StoreError
 from labeling.store_thread import Overloaded, database_error, is_locked
 from labeling.web_access import PERSON, Person
@@ -27,8 +27,11 @@ async def _on_error(request: Request, error: Exception) -> Response:
         return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
     if isinstance(error, Overloaded) or is_locked(error):
         return JSONResponse({"error": str(error)}, 503, headers={"retry-after": "2"})
+    if isinstance(error, DamagedStoreError):
+        text = "the label store is damaged; tell whoever runs this page; your answer is kept in your browser"
+        return JSONResponse({"error": text}, 503, headers={"retry-after": "15"})
     cause = database_error(error)
-    if isinstance(cause, sqlite3.Error):
+    if cause is not None:
         return JSONResponse({"error": f"the disk refuses: {cause}; your answer is kept in your browser"}, 507)
     return JSONResponse({"error": str(error)}, 409)
 

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import tyro
 
-from prefrl.errors import LearnerFault, UserError, WorldFault
+from prefrl.errors import EXIT_DAMAGED, LearnerFault, UserError, WorldFault
 
 EXIT_OK, EXIT_FAULT, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -31,7 +31,7 @@ commands:
   train      train an agent; writes a run folder
   label      open the window in which you label for a run
   serve      serve the web page on which people label for a run
-  labels     list, play back, export and import a run's labels
+  labels     list, play back, export, import, check and recover a run's labels
   eval       measure a run's policy on the env reward
   watch      write a video of a run's policy
   report     write a run's report, one HTML page
@@ -98,7 +98,10 @@ class DoctorArgs:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0 ok, 2 bad input, 1 a fault of ours or the world's, 130 interrupted."""
+    """Run a command; returns its exit code.
+
+    0 ok, 2 bad input, 1 a fault of ours or the world's, 5 a damaged store of labels, 130 interrupted.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         sys.stdout.write(_USAGE)
@@ -131,6 +134,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("prefrl: stopped\n")
         return EXIT_INTERRUPTED
+
+
+def _is_damage(error: ValueError) -> bool:
+    from labeling.label import DamagedStoreError
+
+    return isinstance(error, DamagedStoreError)
 
 
 def _train(args: list[str]) -> int:
@@ -241,7 +250,7 @@ def _refused(e: ValueError | OSError) -> int:
     # The leaves, which cannot know UserError, refuse by errors of their own: a damaged store or clip, a drawing.
     if type(e).__module__.split(".")[0] not in ("labeling", "envs"):
         raise e
-    return _say(e, EXIT_BAD_INPUT)
+    return _say(e, EXIT_DAMAGED if _is_damage(e) else EXIT_BAD_INPUT)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # numpy is not needed for `--help`
     from prefrl.tape import Tape
 
+EXIT_DAMAGED = 5
+"""Exit code where a file of a run is damaged; the line beside it names the command that recovers it."""
+
 
 class UserError(ValueError):
     """Bad input: one line saying what was expected, what came and what to do; exit code 2."""

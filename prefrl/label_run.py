@@ -67,6 +67,7 @@ def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[floa
     Returns how many answers were given, and after how many milliseconds each pair was there once its key was pressed.
     """
     window = _window()
+    Store.open_read_only(run.labels).close()  # a damaged store is said even where no window could be opened
     window.check_window()
     check_text("the name of a person", labeler, MAX_NAME_CHARS)
     lock = _only_window(run)

@@ -52,8 +52,18 @@ class ImportArgs:
 
 
 @dataclass(frozen=True)
+class CheckArgs:
+    """Read the label store, its backups and every clip, and say what is damaged or missing; changes nothing."""
+
+
+@dataclass(frozen=True)
+class RecoverArgs:
+    """Recover a damaged label store: the newest good backup, and all that can still be read of the damaged file."""
+
+
+@dataclass(frozen=True)
 class LabelsArgs:
-    """List, play back, export or import the labels of a run."""
+    """List, play back, export, import, check or recover the labels of a run."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
@@ -62,9 +72,16 @@ class LabelsArgs:
         | Annotated[PlayArgs, tyro.conf.subcommand("play", prefix_name=False)]
         | Annotated[ExportArgs, tyro.conf.subcommand("export", prefix_name=False)]
         | Annotated[ImportArgs, tyro.conf.subcommand("import", prefix_name=False)]
+        | Annotated[CheckArgs, tyro.conf.subcommand("check", prefix_name=False)]
+        | Annotated[RecoverArgs, tyro.conf.subcommand("recover", prefix_name=False)]
     ) = field(default_factory=ListArgs)
 
 
+_ACTIONS = ("list", "play", "export", "import", "check", "recover")
+
+
 def parse_labels(args: list[str]) -> LabelsArgs:
-    """The command line of `prefrl labels`, without those two words."""
+    """The command line of `prefrl labels`, without those two words; the run may stand before or after the action."""
+    if len(args) > 1 and args[0] in _ACTIONS and not args[1].startswith("-"):
+        args = [args[1], args[0], *args[2:]]
     return tyro.cli(LabelsArgs, prog="prefrl labels", args=args, config=(tyro.conf.OmitArgPrefixes,))

@@ -1,4 +1,4 @@
-"""`prefrl labels RUN ...`: lists, plays back, exports and imports the labels of a run."""
+"""`prefrl labels RUN ...`: lists, plays back, exports, imports, checks and recovers the labels of a run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import assert_never
 
 from rich.console import Console
 
+from labeling import backups
 from labeling.clip import ClipFiles
 from labeling.export import Row, label_rows, source_id, to_json_lines, utc_text
 from labeling.export_folder import write_folder
@@ -17,10 +18,10 @@ from labeling.imports import copy_labels, env_id_of
 from labeling.label import utc_ms_now
 from labeling.plain_files import check_folder
 from labeling.store import Store
-from prefrl import configfile, worlds
+from prefrl import configfile, labels_health, worlds
 from prefrl.config import Config
-from prefrl.errors import UserError
-from prefrl.labels_args import ExportArgs, ImportArgs, ListArgs, PlayArgs, parse_labels
+from prefrl.errors import EXIT_DAMAGED, UserError
+from prefrl.labels_args import CheckArgs, ExportArgs, ImportArgs, ListArgs, PlayArgs, RecoverArgs, parse_labels
 from prefrl.labels_check import clip_check
 from prefrl.labels_list import WORDS, choice_as_shown, label_table, summary, time_text
 from prefrl.labels_parquet import write_tables
@@ -38,8 +39,11 @@ def main(args: list[str]) -> int:
     """
     options = parse_labels(args)
     run = RunDir(options.run).must_exist()
+    if isinstance(options.action, RecoverArgs):
+        sys.stdout.write(labels_health.recover_labels(run.labels) + "\n")
+        return 0
     config = configfile.load(run.config)
-    if not run.labels.is_file():
+    if not run.labels.is_file() and not backups.found(run.labels):
         raise UserError(f"expected labels in {run.path}, found none: it is a run on the score, or has not begun")
     match options.action:
         case ListArgs() as action:
@@ -50,6 +54,10 @@ def main(args: list[str]) -> int:
             _export(run, config, action.out)
         case ImportArgs() as action:
             _import(run, config, action)
+        case CheckArgs():
+            lines, is_fine = labels_health.check_labels(run)
+            sys.stdout.writelines(f"{line}\n" for line in lines)
+            return 0 if is_fine else EXIT_DAMAGED
         case _:
             assert_never(options.action)
     return 0

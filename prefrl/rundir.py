@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labeling import plain_files
+from labeling import disk, plain_files
 from prefrl.errors import UserError
 
 _MAX_JSON_BYTES = 4 * 2**20
@@ -101,7 +101,9 @@ class RunDir:
 
         Raises:
             UserError: It is there already, or cannot be made.
+            StoreError: It would lie on a network file system, where labels are not safe.
         """
+        disk.refuse_network(self.path)
         try:
             self.path.mkdir(parents=True)
         except FileExistsError as e:

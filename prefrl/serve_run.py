@@ -82,22 +82,23 @@ def serve_run(run: RunDir, config: Config) -> None:
     web = _web()
     settings = _settings(web, config)
     listener = web.listen(settings.host, settings.port)  # first of all: a second page must not make tokens
-    with Store(run.labels) as store:
-        names = _names(config)
-        tokens = web.invite(store, names) | web.invite(store, [OPERATOR], is_operator=True)
-    with DrawingProcess(run.path, "video", run.drawing_log) as drawing:
-        web.serve(
-            run.labels,
-            Pictures(run.drawn),
-            settings,
-            tokens=tokens,
-            read_status=lambda: read_status(run.status),
-            said=_say,
-            worker_trouble=drawing.trouble,
-            curves=lambda: _curves(run),
-            listener=listener,
-            stop=_end_of_training() if os.environ.get(BESIDE_TRAINING) else None,
-        )
+    with listener:
+        with Store(run.labels) as store:
+            names = _names(config)
+            tokens = web.invite(store, names) | web.invite(store, [OPERATOR], is_operator=True)
+        with DrawingProcess(run.path, "video", run.drawing_log) as drawing:
+            web.serve(
+                run.labels,
+                Pictures(run.drawn),
+                settings,
+                tokens=tokens,
+                read_status=lambda: read_status(run.status),
+                said=_say,
+                worker_trouble=drawing.trouble,
+                curves=lambda: _curves(run),
+                listener=listener,
+                stop=_end_of_training() if os.environ.get(BESIDE_TRAINING) else None,
+            )
 
 
 def _end_of_training() -> threading.Event:

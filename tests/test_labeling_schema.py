@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from stores import SCHEMA_QUERY, clip_id, make_label, make_query, raw
 
-from labeling import schema
+from labeling import disk, schema
 from labeling.choice import Choice
 from labeling.desk import Desk
+from labeling.label import DamagedStoreError
 from labeling.store import Store, StoreError
 from labeling.tables import MIGRATIONS
 
@@ -74,7 +75,7 @@ OPENERS: list[Callable[[Path], Store]] = [Store, Store.open_read_only]
 @pytest.mark.parametrize(
     ("statements", "message"),
     [
-        (["PRAGMA user_version = 3"], "schema version 3, newer than the 2 known here; update"),
+        (["PRAGMA user_version = 4"], "schema version 4, newer than the 3 known here; update"),
         (["PRAGMA application_id = 7"], "not a label store"),
         (["PRAGMA application_id = 0"], "not a label store"),
         (["DROP TRIGGER labels_no_delete"], "changed by another program: labels_no_delete"),
@@ -113,6 +114,57 @@ def test_damaged_files_are_refused_in_one_line(path: Path, opener: Callable[[Pat
     path.write_bytes(b"text, and enough of it to be no header at all" * 100)
     with pytest.raises(StoreError, match="file is not a database"):
         opener(path)
+
+
+@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_an_empty_or_missing_store_that_has_backups_is_not_taken_for_a_new_one(
+    path: Path, opener: Callable[[Path], Store], is_gone: bool
+) -> None:
+    with Store(path) as store:
+        store.add_queries([make_query()])
+        store.add_labels([make_label()])
+    os.truncate(path, 0)
+    if is_gone:
+        path.unlink()
+    with pytest.raises(DamagedStoreError, match=f"prefrl labels recover {path.parent}"):
+        opener(path)
+    assert not path.exists() or path.stat().st_size == 0
+
+
+def test_damage_found_while_reading_names_the_way_out(path: Path) -> None:
+    with Store(path) as store:
+        store.add_queries([make_query(number) for number in range(300)])
+        os.truncate(path, 8192)
+        store._connection.execute("PRAGMA shrink_memory")  # what it has read before is forgotten
+        with pytest.raises(DamagedStoreError, match="prefrl labels recover"):
+            store.queries()
+
+
+NETWORK_MOUNTS = """\
+/dev/sda1 / ext4 rw 0 0
+server:/export /home nfs4 rw 0 0
+tmpfs /home/ann/fast tmpfs rw 0 0
+//nas/share /mnt/with\\040space cifs rw 0 0
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts are read from Linux's /proc")
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [("/home/ann/runs", "nfs4"), ("/home/ann/fast/runs", None), ("/mnt/with space/run", "cifs"), ("/srv", None)],
+)
+def test_network_file_systems_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, kind: str | None
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(NETWORK_MOUNTS)
+    monkeypatch.setattr(disk, "MOUNTS", mounts)
+    if kind is None:
+        disk.refuse_network(Path(place))
+        return
+    with pytest.raises(StoreError, match=rf"expected a run folder on a disk of this machine, got .*\({kind}\)"):
+        Store(f"{place}/labels.sqlite")
 
 
 def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
@@ -184,7 +236,7 @@ def set_wal(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool, bool], None]:
     def set_both(is_fixed: bool, is_local: bool) -> None:
         version = (3, 51, 3) if is_fixed else (3, 40, 1)
         monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
-        monkeypatch.setattr(schema, "_is_local", lambda path: is_local)
+        monkeypatch.setattr(disk, "is_local", lambda path: is_local)
 
     return set_both
 
@@ -266,10 +318,10 @@ def test_an_older_sqlite_turns_wal_off_or_refuses(path: Path, set_wal: Callable[
 
 def test_the_file_system_is_looked_up(tmp_path: Path) -> None:
     if sys.platform.startswith("linux"):
-        assert schema._is_local(Path("/proc/self")) is False
-        assert schema._is_local(Path("/dev/shm")) is True  # noqa: S108 - nothing is written
+        assert disk.is_local(Path("/proc/self")) is False
+        assert disk.is_local(Path("/dev/shm")) is True  # noqa: S108 - nothing is written
     else:
-        assert schema._is_local(tmp_path) is False
+        assert disk.is_local(tmp_path) is False
 
 
 # --- schema versions ---
@@ -312,6 +364,17 @@ def test_schema_version_2_is_still_read(path: Path) -> None:
         assert [(invite.name, invite.is_operator) for invite in store.invites()] == [("ann", False), ("operator", True)]
         desk = Desk(store, is_drawn=lambda _: True, repeat_share=0.0)
         assert [offer.query_id for offer in desk.offers("bo", 9)] == ["q11", "q12", "q14"]
+
+
+def test_schema_version_3_is_still_read(path: Path) -> None:
+    fixture_store(path, 3)
+    with Store(path) as store:
+        assert store.counts().n_labels == 12
+        assert [(w.query_id, w.is_held) for w in store.waiting()] == [("q11", False), ("q12", False), ("q14", False)]
+        leases = store._connection.execute(
+            "SELECT query_id, leased_at_monotonic_ms, boot_id <> '' FROM leases ORDER BY query_id LIMIT 3"
+        )
+        assert leases.fetchall() == [("q0", 1000, 1), ("q1", 1000, 1), ("q10", 0, 0)]
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))

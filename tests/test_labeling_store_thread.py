@@ -166,7 +166,7 @@ def test_a_full_disk_refuses_what_does_not_fit_and_nothing_else(
     with pytest.raises(StoreError, match="full") as caught:
         second.result(10)
     failure = database_error(caught.value)
-    assert failure is not None
+    assert isinstance(failure, sqlite3.Error)
     assert failure.sqlite_errorcode == sqlite3.SQLITE_FULL
     assert not is_locked(caught.value)
     thread.submit(partial(limit, n=100_000)).result(10)

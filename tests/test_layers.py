@@ -29,7 +29,7 @@ LAYERS = [
     {"game_process"},
     {"game_worker"},
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
-    | {"reproduction", "trainer_lock"},
+    | {"reproduction", "trainer_lock", "labels_health"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls", "agent_state", "checkpoint_v1", "env_state"},
     {"fit", "labelers", "guard"},
