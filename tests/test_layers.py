@@ -32,7 +32,7 @@ LAYERS = [
     {"fit", "labelers"},
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
-    | {"outcome", "plain", "tensor_names"},
+    | {"outcome", "plain", "tensor_names", "stop_signals"},
     {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries"},
     {"loss"},
 ]

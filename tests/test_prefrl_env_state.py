@@ -16,7 +16,6 @@ from prefrl.env_state import put_envs, take_envs
 from prefrl.plain import NotPlain, Packer, unpack
 from prefrl.world import World
 
-
 EXACT = (
     "prefrl/Dot-v0",
     "CartPole-v1",
