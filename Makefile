@@ -68,7 +68,7 @@ bench-page: venv  ## 50 scripted people and 5,000 answers over HTTP beside a tra
 bench-interrupted: venv  ## A benchmark killed five times at random beside one left alone
 	$(BIN)/python -m runs.interrupted
 
-resume-exact: venv  ## Trainings stopped and killed at 20 random points each beside one left alone; about 10 minutes
+resume-exact: venv  ## Trainings stopped and killed at 20 random points each beside one left alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m runs.resume_exact
 
 kills: venv  ## kill -9 at every point of a checkpoint and at 200 random ones

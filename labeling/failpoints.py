@@ -32,7 +32,7 @@ POINTS: dict[str, str] = {
     "checkpoint.manifest": "the manifest with their hashes is, too",
     "checkpoint.synced": "all of it is on the disk, still beside its place",
     "checkpoint.renamed": "it is in its place; older ones are about to be removed",
-    "checkpoint.pruned": "older ones are removed",
+    "checkpoint.pruned": "older ones have been removed after it",
     "env.step": "the process of a game of one's own is about to step every copy",
     "reward.fit": "the reward model is about to be fitted to the answers",
     "trainer.lock": "the trainer has just locked its run folder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -56,6 +57,35 @@ def _check_people(config: Config) -> None:
             f"expected at least {wanted} people for --answers-per-query {wanted}, got {n_people}; name them by "
             "--invite (on the page, --labeler web), or ask fewer"
         )
+
+
+_MAY_CHANGE = {"run_dir", "total_timesteps", "total_labels", "device", "torch_threads", "checkpoint_steps", "progress"}
+_MAY_CHANGE |= {"eval", "people"}
+_NO_OTHER_WORLD: dict[str, Any] = {"own_process": True, "step_timeout": 60.0, "restarts": 3}
+"""Settings of the world that change nothing of what happens in it."""
+
+
+def check_resumable(old: Config, new: Config) -> None:
+    """Refuse to go on with a run under settings that would make it another run.
+
+    Raises:
+        UserError: The first such setting.
+    """
+    old, new = (replace(c, world=replace(c.world, **_NO_OTHER_WORLD)) for c in (old, new))
+    for f in fields(old):
+        before, now = getattr(old, f.name), getattr(new, f.name)
+        if f.name == "labeler" and {before, now} <= set(PEOPLE):
+            continue
+        if f.name not in _MAY_CHANGE and before != now:
+            inner = (
+                [g.name for g in fields(before) if getattr(before, g.name) != getattr(now, g.name)]
+                if is_dataclass(before)
+                else []
+            )
+            name = ".".join([f.name, *inner[:1]])
+            raise UserError(
+                f"expected {name} to stay as it is in a run that is resumed; begin another run to change it"
+            )
 
 
 _ABOVE_0 = (1e-12, math.inf)

@@ -137,9 +137,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _is_damage(error: ValueError) -> bool:
-    from labeling.label import DamagedStoreError
-
-    return isinstance(error, DamagedStoreError)
+    label = sys.modules.get("labeling.label")  # where it is not loaded, nobody has raised its error
+    return label is not None and isinstance(error, label.DamagedStoreError)
 
 
 def _train(args: list[str]) -> int:

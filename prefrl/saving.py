@@ -15,6 +15,7 @@ _SECONDS = 30.0
 _SHARE = 0.02
 """Most of the time that goes into saving answers; no label is lost by it, since the store has them all."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_IS_FULL = "the disk is full"
 
 
 class Saver:
@@ -61,7 +62,7 @@ class Saver:
         """Save; where the disk refuses, say so once, remove older checkpoints for room, and leave it for later."""
         begin = self._clock()
         trouble = self._try(steps, mark)
-        if trouble and make_room(self._folder):
+        if trouble == _IS_FULL and make_room(self._folder):
             trouble = self._try(steps, mark)
         self._time = self._clock()
         if trouble and not self.trouble:
@@ -76,7 +77,7 @@ class Saver:
         try:
             save_checkpoint(self._folder, steps, self._take(), mark)
         except OSError as e:
-            return "the disk is full" if e.errno in _FULL else f"the disk refuses: {e.strerror}"
+            return _IS_FULL if e.errno in _FULL else f"the disk refuses: {e.strerror}"
         return ""
 
     def _last(self, steps: int, trouble: str) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -42,6 +39,7 @@ from prefrl.result import summarize
 from prefrl.rundir import RunDir, write_json, write_text
 from prefrl.saving import Saver
 from prefrl.state import put_state, take_state
+from prefrl.stop_signals import stop_signals
 from prefrl.stopwatch import Stopwatch
 from prefrl.trainer_lock import only_trainer
 
@@ -88,35 +86,6 @@ def default_run_dir(config: Config) -> str:
     return f"runs/{env}__{config.reward}__{config.seed}__{int(time.time())}"
 
 
-_MAY_CHANGE = {"run_dir", "total_timesteps", "total_labels", "device", "torch_threads", "checkpoint_steps", "progress"}
-_MAY_CHANGE |= {"eval", "people"}
-_NO_OTHER_WORLD: dict[str, Any] = {"own_process": True, "step_timeout": 60.0, "restarts": 3}
-"""Settings of the world that change nothing of what happens in it."""
-
-
-def check_resumable(old: Config, new: Config) -> None:
-    """Refuse to go on with a run under settings that would make it another run.
-
-    Raises:
-        UserError: The first such setting.
-    """
-    old, new = (replace(c, world=replace(c.world, **_NO_OTHER_WORLD)) for c in (old, new))
-    for f in fields(old):
-        before, now = getattr(old, f.name), getattr(new, f.name)
-        if f.name == "labeler" and {before, now} <= set(PEOPLE):
-            continue
-        if f.name not in _MAY_CHANGE and before != now:
-            inner = (
-                [g.name for g in fields(before) if getattr(before, g.name) != getattr(now, g.name)]
-                if is_dataclass(before)
-                else []
-            )
-            name = ".".join([f.name, *inner[:1]])
-            raise UserError(
-                f"expected {name} to stay as it is in a run that is resumed; begin another run to change it"
-            )
-
-
 class _Training:
     """A run in progress."""
 
@@ -135,7 +104,7 @@ class _Training:
         self.views = self.with_labels and build.wants_views(config, answering)
         if resume:
             stack.enter_context(only_trainer(self.run.must_exist().trainer_lock))
-            check_resumable(configfile.load(self.run.must_exist().config), config)
+            checks.check_resumable(configfile.load(self.run.config), config)
         self.world = worlds.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
         self.closing = stack.enter_context(ExitStack())
         self.closing.callback(self.world.venv.close)
@@ -229,7 +198,7 @@ class _Training:
             return
         self.agent.set_logger(self._logger())
         hooks = RolloutHooks(self._before_rollout, self._after_rollout)
-        with _stop_signals(self._stop):
+        with stop_signals(self._stop):
             self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.resumed)
         self.watch.switch(None)
 
@@ -351,22 +320,3 @@ class _Training:
 
     def _stop(self) -> None:
         self.stopping = True
-
-
-@contextmanager
-def _stop_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM stop the run at the end of its rollout; a second Ctrl-C stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: object) -> None:
-        stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {s: signal.signal(s, handle) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

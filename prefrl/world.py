@@ -11,6 +11,9 @@ The `VecEnv` keeps three customs in its infos:
   learner is not shown that end (`done` stays False); the observation returned with it begins the next episode.
 - A `done` that the learner does see is always a time limit: `info["TimeLimit.truncated"]` is True and
   `info["terminal_observation"]` is there.
+
+So that a stopped run goes on in the middle of its episodes, a `VecEnv` may tell its state by `get_state(n_recent)` and
+take it back by `put_state(state)`; so may single environments and wrappers: see `prefrl.env_state`.
 """
 
 from __future__ import annotations

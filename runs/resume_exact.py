@@ -1,6 +1,6 @@
 """Stop and kill trainings at random points and go on with them: do they end bit for bit as one that was left alone?
 
-    make resume-exact     # python -m runs.resume_exact; 20 points each of four environments, about 20 minutes
+    make resume-exact     # python -m runs.resume_exact; 20 points each of four environments
 
 A stop is what Ctrl-C and SIGTERM come to, at the boundary of a rollout. A kill comes after a rollout's answers are in
 the store and before PPO learns from them, up to three rollouts after the last checkpoint. What is compared is what
@@ -88,7 +88,12 @@ CASES = (
     Case(
         "ALE/Pong-v5",
         n_steps=16,
-        changes={"world": {"frame_size": 42}, "total_labels": 120, "queries": {"initial_share": 0.3}},
+        changes={
+            "world": {"frame_size": 42},
+            "total_labels": 120,
+            "queries": {"initial_share": 0.3},
+            "ppo": {"batch_size": 64},
+        },
     ),
 )
 

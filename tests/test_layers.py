@@ -37,7 +37,7 @@ LAYERS = [
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
     | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
-    | {"plain", "tensor_names"},
+    | {"plain", "tensor_names", "stop_signals"},
     {"foreign_config"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries"},
     {"loss", "tape"},

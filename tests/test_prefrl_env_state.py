@@ -83,6 +83,7 @@ def test_environments_go_on_to_the_bit_and_into_their_next_episodes(env_id: str)
         world.venv.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", ["ALE/Breakout-v5", "ALE/Boxing-v5"])
 def test_atari_goes_on_with_sticky_actions_and_over_the_ends_of_games(env_id: str) -> None:
     kwargs = ["repeat_action_probability:0.25", "max_num_frames_per_episode:240"]
@@ -95,6 +96,7 @@ def test_atari_goes_on_with_sticky_actions_and_over_the_ends_of_games(env_id: st
     assert played(one.venv, actions[251:]) == played(other.venv, actions[251:])
 
 
+@pytest.mark.slow
 def test_what_atari_did_before_can_still_be_drawn() -> None:
     one, other = make("ALE/Pong-v5", seed=1), make("ALE/Pong-v5", seed=2)
     one.venv.reset()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import warnings
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import prefrl
 from labeling import failpoints
 from prefrl.checkpoint import Checkpoint, load_newest
 from prefrl.saving import Saver
-from runs.resume_exact import Case, hashes, left_alone
+from prefrl.training import Interrupted
+from runs.resume_exact import Case, _Cut, hashes, left_alone
 
 DOT = Case("prefrl/Dot-v0", rollouts=8)
 
@@ -107,6 +109,19 @@ def test_a_training_goes_on_over_a_full_disk_and_comes_out_the_same(tmp_path: Pa
         prefrl.train(DOT.config(tmp_path / "full"))
     assert hashes(tmp_path / "full") == wanted
     assert not [p for p in (tmp_path / "full" / "checkpoints").iterdir() if p.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_who_stops_a_training_on_a_full_disk_is_told_from_where_it_can_go_on(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        training = _Cut(DOT.config(tmp_path / "run"), None, False, stack)
+        training.stop_at = 256
+        failpoints._armed.update(failpoints.parse("checkpoint.state:after=1:enospc"))
+        with pytest.warns(UserWarning, match="the disk is full"), pytest.raises(Interrupted) as stopped:
+            training.run_to_end()
+    assert stopped.value.not_saved == (
+        "the disk is full, so there is no checkpoint of 256 steps; the last one is of 0 steps"
+    )
 
 
 @pytest.mark.slow
