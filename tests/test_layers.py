@@ -33,7 +33,7 @@ LAYERS = [
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
     | {"outcome"},
-    {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries"},
+    {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries"} | {"patience"},
     {"loss"},
 ]
 """From the top down; a module imports only from layers below its own."""
