@@ -10,7 +10,6 @@ import pytest
 
 from labeling.choice import Choice
 from labeling.desk import Desk
-from labeling.label import utc_ms_now
 from labeling.store import Query, Store
 from prefrl.queue import PeopleQueue
 
