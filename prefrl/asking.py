@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import takewhile
 from typing import Any
 
@@ -21,6 +21,7 @@ from prefrl.answers import Answers
 from prefrl.config import QueryConfig
 from prefrl.fit_data import Unlabeled
 from prefrl.labelers import Asked, Labeler, Score
+from prefrl.patience import when_there_is_room
 from prefrl.pool import Cuts, Pool
 from prefrl.queries import STRATEGIES, Candidates, Chosen, IndexArray, choose, uniform
 from prefrl.reward_model import RewardModel
@@ -97,23 +98,21 @@ class Asker:
             if left > 0:
                 self.ask(left, pool, answers, agent_step=agent_step, round_number=round_number, fitted=fitted)
             return
-        self.files.write_many([clip for a in asked for clip in (a.left, a.right)])
-        self.store.add_queries(
-            [
-                Query(
-                    query_id=a.query_id,
-                    clip_ids=(a.left.clip_id, a.right.clip_id),
-                    asked_at_step=agent_step,
-                    round=round_number,
-                    strategy="uniform" if is_random else strategy,
-                    is_random=bool(is_random),
-                    score=None if np.isnan(score) else float(score),
-                )
-                for a, is_random, score in zip(asked, chosen.is_random, chosen.score, strict=True)
-                if a.query_id not in self.ahead
-            ],
-            self.labeler.answers_wanted,
-        )
+        queries = [
+            Query(
+                query_id=a.query_id,
+                clip_ids=(a.left.clip_id, a.right.clip_id),
+                asked_at_step=agent_step,
+                round=round_number,
+                strategy="uniform" if is_random else strategy,
+                is_random=bool(is_random),
+                score=None if np.isnan(score) else float(score),
+            )
+            for a, is_random, score in zip(asked, chosen.is_random, chosen.score, strict=True)
+            if a.query_id not in self.ahead
+        ]
+        when_there_is_room(lambda: self.files.write_many([clip for a in asked for clip in (a.left, a.right)]))
+        when_there_is_room(lambda: self.store.add_queries(queries, self.labeler.answers_wanted))
         for a in asked:
             answers.add_query(
                 a.query_id,
@@ -181,13 +180,12 @@ class Asker:
         if not self.labeler.reads_score:  # a teacher draws a batch as one, and says the same again
             asked = [a for a in asked if a.query_id not in given]
         for batch in self.labeler.answer(asked, score):
-            self.store.add_labels(
-                [
-                    Label(label_id=f"{name}:{x.query_id}", query_id=x.query_id, labeler=name, choice=x.choice)
-                    for x in batch
-                    if x.query_id not in given
-                ]
-            )
+            labels = [
+                Label(label_id=f"{name}:{x.query_id}", query_id=x.query_id, labeler=name, choice=x.choice)
+                for x in batch
+                if x.query_id not in given
+            ]
+            when_there_is_room(partial(self.store.add_labels, labels))
 
     def _pick(self, n: int, pool: Pool, *, fitted: bool) -> tuple[tuple[Cuts, Cuts], Chosen, str]:
         name = self.config.strategy if fitted else "uniform"  # B-Pref, too, begins uniformly

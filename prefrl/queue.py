@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from labeling.store import Store
+from collections.abc import Sequence
+
+from labeling.store import Store, WaitingQuery
+from prefrl.patience import when_there_is_room
 
 STALE = "stale"
 """How the reason begins for which a query is withdrawn that was asked too long ago."""
@@ -45,15 +48,18 @@ class PeopleQueue:
             if (agent_step - query.asked_at_step > self.stale_steps and not query.n_given and not query.is_held)
             or query.is_abandoned
         ]
-        with self.store.together():
-            for query in stale:
-                why = "too few people to answer it" if query.is_abandoned else f"asked at step {query.asked_at_step:,}"
-                self.store.withdraw(query.query_id, f"{STALE}: {why}")
+        when_there_is_room(lambda: self._withdraw(stale))
         gone = {query.query_id for query in stale}
         wanted = sum(query.n_wanted - query.n_given for query in waiting if query.query_id not in gone)
         missing = min(max(owed, self.ahead), left, self.size) - wanted
         # Rounded up, or the last answers that are owed would never be asked for.
         return max(0, -(-missing // self.answers_per_query))
+
+    def _withdraw(self, stale: Sequence[WaitingQuery]) -> None:
+        with self.store.together():
+            for query in stale:
+                why = "too few people to answer it" if query.is_abandoned else f"asked at step {query.asked_at_step:,}"
+                self.store.withdraw(query.query_id, f"{STALE}: {why}")
 
     def is_starved(self, owed: int, *, is_untaught: bool) -> bool:
         """Whether the agent should wait: answers lag by more than the queue, or nobody has taught it anything yet."""

@@ -138,7 +138,7 @@ def acknowledge_early(store: Store, desk: Desk, batch: Sequence[Any]) -> None:
 
 def main(folder: str, when: str) -> None:
     if when == "early":
-        store_thread.run_batch = acknowledge_early  # type: ignore[assignment]
+        store_thread.run_batch = acknowledge_early
     site = Site(Path(folder))
     for _ in sys.stdin:
         child = os.fork()

@@ -158,8 +158,7 @@ class Disk:
         elif event.kind == "delete":
             self._name(event.path, None)
         elif event.kind == "rename":
-            file = self.names[event.path]
-            self._name(event.to, file)
+            self._name(event.to, self.names[event.path])
             self._name(event.path, None)
         elif (file := self.names.get(event.path)) is not None:  # else it is one without a name, as of a pipe
             if event.kind == "write":

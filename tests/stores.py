@@ -6,7 +6,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from labeling.choice import Choice
+from labeling.clip import Clip
 from labeling.store import Label, Query
 
 SCHEMA_QUERY = "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
@@ -27,6 +30,19 @@ def make_query(number: int = 0, **changes: Any) -> Query:
         "asked_at_utc_ms": 1_700_000_000_000,
     }
     return Query(**{**fields, **changes})
+
+
+def make_clip(number: int, n_steps: int = 5000) -> Clip:
+    """A clip of 200 kB that no other number has."""
+    return Clip(
+        obs=np.random.default_rng(number).normal(size=(n_steps, 4)),
+        actions=np.zeros((n_steps, 1), np.float32),
+        frame_rate=20.0,
+        env_index=0,
+        episode=0,
+        start_step=number,
+        agent_step=number,
+    )
 
 
 def make_label(label_id: str = "a", query_id: str = "q0", **changes: Any) -> Label:

@@ -1,4 +1,4 @@
-"""The desk and its store against a plain dictionary: answers, retries, undos, leases that run out, restarts, in any order."""
+"""The desk and its store against a plain dictionary: answers, retries, undos, leases that run out, restarts."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class DeskMachine(RuleBasedStateMachine):
         """The newest answer of somebody's, once or sent again."""
         label_id = f"u{number}"
         if label_id in self.rows:
-            query, owner, _, _ = self.rows[label_id]
+            query, *_ = self.rows[label_id]
             if (query, person) not in self.leases:
                 self.refuse(lambda: self.desk.undo(person, label_id))
                 return

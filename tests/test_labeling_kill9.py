@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from crashes import trials
+from crashes import seeded, trials
 from killed_site import Client, Killable, killable
 from web_site import Site, make_site
 
@@ -75,7 +75,7 @@ def kill_often(site: Site, when: str, n_kills: int, rng: random.Random) -> tuple
 def test_no_acknowledged_answer_is_lost_or_doubled_by_kill_9(tmp_path: Path) -> None:
     site = make_site(tmp_path, n_queries=400, names=NAMES, is_drawn=False)
     n_kills = trials(60, 300)
-    n_acknowledged, *wrong = kill_often(site, "kept", n_kills, random.Random(9))
+    n_acknowledged, *wrong = kill_often(site, "kept", n_kills, seeded(9))
     print(f"{n_kills} kills, {n_acknowledged} answers acknowledged; lost, doubled, refused: {wrong}")
     assert n_acknowledged > 5 * n_kills
     assert wrong == [0, 0, 0]
@@ -91,6 +91,6 @@ def test_no_acknowledged_answer_is_lost_or_doubled_by_kill_9(tmp_path: Path) -> 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_the_kill_test_catches_answers_acknowledged_before_they_are_durable(tmp_path: Path) -> None:
     site = make_site(tmp_path, n_queries=400, names=NAMES, is_drawn=False)
-    n_acknowledged, n_lost, *_ = kill_often(site, "early", 15, random.Random(9))
+    n_acknowledged, n_lost, *_ = kill_often(site, "early", 15, seeded(9))
     print(f"15 kills, {n_acknowledged} answers acknowledged too early, {n_lost} lost")
     assert n_lost > 0

@@ -381,6 +381,25 @@ def test_what_a_closed_tab_left_is_sent_by_the_next(
     until(lambda: given(site, name) == {first: "left"})
 
 
+@pytest.mark.slow
+def test_a_clock_set_back_does_not_change_the_order_of_what_waits(
+    server: Server, site: Site, context: BrowserContext, name: str
+) -> None:
+    page = enter(context, server, site.tokens[name])
+    page.route("**/api/answer", lambda route: route.abort())
+    first = press(page, "left")
+    wait_for_other_pair(page, first)
+    page.clock.set_system_time(time.time() * 1000 - 2 * 3_600_000)
+    page.reload()
+    page.wait_for_selector(SEEN)
+    page.keyboard.press("u")
+    page.wait_for_selector(f'{SEEN}[data-query="{first}"]')
+    press(page, "right")
+    page.unroute("**/api/answer")
+    until(lambda: given(site, name) == {first: "right"})
+    assert [row.voids_seq is not None for row in site.rows() if row.labeler == name] == [False, True, False]
+
+
 def test_an_acknowledgement_lost_on_the_way_stores_nothing_twice(
     server: Server, site: Site, context: BrowserContext, name: str
 ) -> None:

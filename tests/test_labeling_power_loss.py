@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crashes import trials
+from crashes import seeded, trials
 from power import Disk, Event, traced
 
 from labeling import backups, disk
@@ -30,10 +30,11 @@ STORE, CLIPS, SAID = "labels.sqlite", "clips", "acknowledged"
 
 def label(folder: Path, journal: str, sync: str) -> None:
     """Asks, answers and undoes; appends to a file of its own what has been acknowledged, as soon as it is."""
+    patch = pytest.MonkeyPatch()
     if journal == "wal":  # as with a fixed SQLite
-        sqlite3.sqlite_version_info = (3, 51, 3)
-        disk.is_local = lambda path: True
-    backups.EVERY_LABELS = 10
+        patch.setattr(sqlite3, "sqlite_version_info", (3, 51, 3))
+        patch.setattr(disk, "is_local", lambda path: True)
+    patch.setattr(backups, "EVERY_LABELS", 10)
     said = os.open(folder / SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     files = ClipFiles(folder / CLIPS)
     with Store(folder / STORE) as store:
@@ -131,7 +132,7 @@ def test_no_acknowledged_answer_is_lost_in_a_power_cut(tmp_path: Path, journal: 
     assert sum(event.path.endswith(SAID) and event.kind == "write" for event in events) > 2 * N_ROUNDS
     assert any(event.path.endswith("-wal") for event in events) == (journal == "wal")
     n_cuts = trials(40, 500)
-    lost = lost_in_cuts(events, folder, n_cuts, random.Random(1))
+    lost = lost_in_cuts(events, folder, n_cuts, seeded(1))
     print(f"{journal}: {len(events)} events, {n_cuts} cuts, {len(lost)} lost")
     assert lost == []
 
@@ -144,7 +145,7 @@ def test_no_acknowledged_answer_is_lost_in_a_power_cut(tmp_path: Path, journal: 
 def test_the_cuts_catch_a_store_that_syncs_too_little(tmp_path: Path, journal: str, sync: str, n_cuts: int) -> None:
     """FULL is too little for a rollback journal, whose deletion must be durable too: hence EXTRA."""
     events, folder = traced_events(tmp_path, journal, sync)
-    lost = lost_in_cuts(events, folder, n_cuts, random.Random(1))
+    lost = lost_in_cuts(events, folder, n_cuts, seeded(1))
     print(f"{journal}, {sync}: {len(lost)} lost in {n_cuts} cuts")
     assert lost
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from crashes import trials
+from crashes import seeded, trials
 from stores import make_label, make_query, raw
 
 from labeling import backups
@@ -81,7 +80,7 @@ def test_cut_off_anywhere_all_but_the_labels_since_the_last_backup_are_saved(
 ) -> None:
     """50 lengths, the first bytes and the last ones among them."""
     whole = path.read_bytes()
-    rng = random.Random(4)
+    rng = seeded(4)
     lengths = [0, 1, 99, 100, 4095, 4096, len(whole) - 1, *(rng.randrange(len(whole)) for _ in range(trials(13, 43)))]
     n_saved, bounds = [], []
     for number, length in enumerate(lengths):
@@ -93,7 +92,7 @@ def test_cut_off_anywhere_all_but_the_labels_since_the_last_backup_are_saved(
         assert found is not None
         with Store(cut) as store:
             saved = store.labels_after(0)
-            assert store.withdrawals() == {"q3": "its clip is damaged"}
+            assert store.withdrawals()["q3"] == "its clip is damaged"
             (seq,) = store.add_labels([make_label("new", "q3", labeler="Ann")])
         assert seq > N_LABELS, "a number that was given out may stand in a checkpoint, and must not come again"
         assert set(row.label_id for row in saved) <= set(row.label_id for row in rows)
@@ -176,8 +175,8 @@ def test_an_answer_given_again_after_an_undo_is_kept_though_the_undo_is_lost(tmp
 
 
 def test_a_store_that_somebody_has_open_is_left_alone(path: Path) -> None:
-    code = f"import sqlite3, sys; db = sqlite3.connect({str(path)!r}); db.execute('SELECT 1 FROM labels'); print(1, flush=True)"
-    command = [sys.executable, "-c", f"{code}; sys.stdin.read()"]
+    code = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT 1 FROM labels')"
+    command = [sys.executable, "-c", f"{code}; print(1, flush=True); sys.stdin.read()", str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as user:
         assert user.stdout is not None
         assert user.stdin is not None
@@ -191,20 +190,23 @@ def test_a_store_that_somebody_has_open_is_left_alone(path: Path) -> None:
 
 
 def test_where_there_is_nothing_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="there is no label store at .*, and no backup of one"):
+    with pytest.raises(StoreError, match=r"there is no label store at .*, and no backup of one"):
         recover(tmp_path / "labels.sqlite")
 
 
 def test_a_journal_that_was_left_is_played_back_and_never_into_the_recovered_store(
     path: Path, rows: list[StoredLabel]
 ) -> None:
-    code = (
-        f"import os, sqlite3; db = sqlite3.connect({str(path)!r}, isolation_level=None)\n"
-        "db.execute('PRAGMA cache_spill = 1'); db.execute('PRAGMA cache_size = 1'); db.execute('BEGIN IMMEDIATE')\n"
-        "[db.execute('INSERT INTO queries VALUES (NULL, ?, 0, 0, ?, 0, NULL, 0)', (f'x{n}', 's' * 60)) for n in range(900)]\n"
-        "os.kill(os.getpid(), 9)"
-    )
-    subprocess.run([sys.executable, "-c", code])
+    code = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+for statement in ("PRAGMA cache_spill = 1", "PRAGMA cache_size = 1", "BEGIN IMMEDIATE"):
+    db.execute(statement)
+for n in range(900):
+    db.execute("INSERT INTO queries VALUES (NULL, ?, 0, 0, ?, 0, NULL, 0)", (f"x{n}", "s" * 60))
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code, str(path)])
     journal = path.with_name("labels.sqlite-journal")
     assert journal.stat().st_size > 4096
     with path.open("r+b") as file:

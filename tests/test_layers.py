@@ -39,7 +39,7 @@ LAYERS = [
     | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
     | {"plain", "tensor_names", "stop_signals"},
     {"foreign_config"},
-    {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries"},
+    {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
     {"loss", "tape"},
 ]
 """From the top down; a module imports only from layers below its own."""

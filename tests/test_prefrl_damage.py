@@ -1,16 +1,14 @@
-"""A run whose label store or clips are damaged: every command says so in a line that names the way out, and it is one."""
+"""A run whose label store or clips are damaged: every command says so in one line, and names the way out."""
 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crashes import trials
+from crashes import seeded, trials
 
 import prefrl
 from labeling.clip import ClipFiles
@@ -23,11 +21,11 @@ N_LABELS = 250
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunDir]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
     """A toy run of 250 answers."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     settings = {"total_labels": N_LABELS, "total_timesteps": 4000, "progress": False, "eval": {"episodes": 2}}
-    yield prefrl.train(prefrl.default_config("prefrl/Dot-v0", run_dir=str(folder), **settings)).run
+    return prefrl.train(prefrl.default_config("prefrl/Dot-v0", run_dir=str(folder), **settings)).run
 
 
 def copy_of(run: RunDir, to: Path) -> RunDir:
@@ -56,7 +54,7 @@ def test_no_command_ends_in_a_traceback_however_the_store_is_cut_off(
 ) -> None:
     with Store.open_read_only(trained.labels) as store:
         rows = store.labels_after(0)
-    rng, n_bytes = random.Random(8), trained.labels.stat().st_size
+    rng, n_bytes = seeded(8), trained.labels.stat().st_size
     lengths = [0, n_bytes - 1, *(rng.randrange(n_bytes) for _ in range(trials(5, 48)))]
     for number, length in enumerate(lengths):
         run = copy_of(trained, tmp_path / f"run-{number}")
@@ -100,7 +98,7 @@ def test_a_recovered_run_goes_on(trained: RunDir, tmp_path: Path, capsys: pytest
 def test_a_hundred_damaged_clips_and_ten_lost_ones_are_found_and_the_training_goes_on(
     trained: RunDir, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, rng = copy_of(trained, tmp_path / "run"), random.Random(3)
+    run, rng = copy_of(trained, tmp_path / "run"), seeded(3)
     with Store.open_read_only(run.labels) as store:
         queries, rows = store.queries(), store.labels_after(0)
     used = [clip_id for query in queries for clip_id in query.clip_ids]

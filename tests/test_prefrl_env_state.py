@@ -125,7 +125,7 @@ def test_a_game_that_keeps_its_state_in_an_object_is_named() -> None:
 
 
 def test_another_number_of_environments_is_refused() -> None:
-    one, other = (make("CartPole-v1", seed=1).venv for _ in range(2))
+    one, other = (make("Hopper-v5", seed=1).venv for _ in range(2))
     one.reset()
     other.reset()
     with pytest.raises(ValueError, match="of 3 environments, got that of 2"):

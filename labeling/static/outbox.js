@@ -17,7 +17,8 @@ export class Outbox {
     this.events = events;
     this.store = openStorage();
     this.tab = tabId();
-    this.lastTime = 0;
+    this.seenAt = new Map(); // entries of other tabs, by the clock that is never set
+    this.lastTime = Math.max(0, ...this.entries().map((entry) => entry.time)); // a clock set back must not change the order
     this.isSending = false;
     this.failed = null; // status of the last try, while it keeps things waiting
     this.retryMs = FIRST_RETRY_MS;
@@ -86,8 +87,12 @@ export class Outbox {
   }
 
   next() {
-    const oldest = Date.now() - ORPHAN_MS;
-    return this.entries().find((entry) => entry.tab === this.tab || entry.time < oldest);
+    return this.entries().find((entry) => entry.tab === this.tab || this.isOrphan(entry));
+  }
+
+  isOrphan({ key, time }) {
+    if (!this.seenAt.has(key)) this.seenAt.set(key, performance.now());
+    return time < Date.now() - ORPHAN_MS || performance.now() - this.seenAt.get(key) >= ORPHAN_MS;
   }
 }
 

@@ -1,0 +1,193 @@
+"""A disk that fills up during an answer or a clip: nothing is corrupt, it is said, and goes on when there is room."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stores import make_clip, make_label, make_query
+from test_labeling_web import Person
+from test_labeling_window import Sitting, make_run
+from web_site import make_site, running
+
+from labeling.choice import Choice
+from labeling.clip import ClipError, ClipFiles
+from labeling.disk import is_full
+from labeling.failpoints import ACTIONS, POINTS, VARIABLE
+from labeling.keys import Action
+from labeling.store import Store
+
+ROOT = Path(__file__).parent.parent
+
+
+class SmallDisk:
+    """A file system of two megabytes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Until not a byte more fits."""
+        with self.ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
+    def free(self) -> None:
+        self.ballast.unlink()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[SmallDisk]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"no right to mount a small disk: {mounted.stderr.strip()}")
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def check_whole(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_the_page_says_507_and_the_same_answer_is_taken_when_there_is_room(small: SmallDisk) -> None:
+    site = make_site(small.folder, n_queries=20, names=("Ann",), is_drawn=False)
+    with running(site) as server:
+        ann = Person(server, site.tokens["Ann"])
+        first, second, third = ann.offers(3)
+        assert ann.answer(first["query_id"], "left", "label-first").status_code == 200
+        small.fill()
+        for _ in range(3):
+            refused = ann.answer(second["query_id"], "left", "label-second")
+            assert refused.status_code == 507
+            assert refused.json()["error"].endswith("your answer is kept in your browser")
+        check_whole(site.store_path)
+        small.free()
+        for label_id, offer in (("label-second", second), ("label-third", third)):
+            assert ann.answer(offer["query_id"], "left", label_id).status_code == 200
+        ann.client.close()
+    assert [row.label_id for row in site.rows()] == ["label-first", "label-second", "label-third"]
+
+
+def test_the_window_says_so_and_the_next_press_is_stored(small: SmallDisk) -> None:
+    make_run(small.folder, 3)
+    sitting = Sitting(small.folder)
+    sitting.look()
+    sitting.press(Action.LEFT)
+    sitting.look()
+    small.fill()
+    said = sitting.press(Action.LEFT)
+    assert said.startswith("Not saved: ")
+    assert "full" in said
+    assert sitting.session._facts().is_error
+    assert len(sitting.rows()) == 1
+    small.free()
+    assert sitting.press(Action.RIGHT) == "Right is better: saved, 2 / 70"
+    assert sitting.rows() == [("q000", Choice.LEFT), ("q001", Choice.RIGHT)]
+    sitting.close()
+    check_whole(small.folder / "labels.sqlite")
+
+
+def test_a_clip_is_there_whole_or_not_at_all(small: SmallDisk) -> None:
+    files = ClipFiles(small.folder / "clips")
+    clips = [make_clip(number) for number in range(4)]
+    files.write(clips[0])
+    small.fill()
+    with pytest.raises(ClipError, match=r"cannot write clips to .*: No space left on device") as caught:
+        files.write_many(clips)
+    assert is_full(caught.value)
+    left = [path.name for path in files.folder.rglob("*") if path.is_file()]
+    assert left == [f"{clips[0].clip_id}.npz"]
+    small.free()
+    assert [files.read(clip_id) for clip_id in files.write_many(clips)] == clips
+
+
+STORING = [point for point in POINTS if point.split(".")[0] in ("store", "clip")]
+CODE = """
+import sys; sys.path.insert(0, "tests")
+from pathlib import Path
+from stores import make_clip, make_label, make_query
+from labeling.clip import ClipError, ClipFiles
+from labeling.store import Store, StoreError
+folder = Path(sys.argv[1])
+files = ClipFiles(folder / "clips")
+with Store(folder / "labels.sqlite") as store:
+    for n in range(6):
+        try:
+            clip_ids = tuple(files.write_many([make_clip(2 * n), make_clip(2 * n + 1)]))
+            store.add_queries([make_query(n, clip_ids=clip_ids)])
+            store.add_labels([make_label(f"l{n}", f"q{n}")])
+            print(n, flush=True)
+        except (ClipError, StoreError) as error:
+            assert "No space left on device" in str(error), error
+"""
+
+
+@pytest.mark.parametrize("action", ["kill", "enospc"])
+@pytest.mark.parametrize("point", STORING)
+def test_whatever_fails_at_any_point_what_was_acknowledged_is_whole(tmp_path: Path, point: str, action: str) -> None:
+    assert action in ACTIONS
+    environment = {**os.environ, VARIABLE: f"{point}:after=5:{action}", "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", CODE, str(tmp_path)], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == (-9 if action == "kill" else 0), ran.stderr
+    said = [f"l{n}" for n in ran.stdout.split()]
+    assert len(said) == (5 if action == "enospc" else len(said))
+    assert len(said) < 6
+    files = ClipFiles(tmp_path / "clips")
+    with Store(tmp_path / "labels.sqlite") as store:
+        stored = [row.label_id for row in store.labels_after(0)]
+        assert set(said) <= set(stored)
+        assert len(stored) == len(set(stored)) <= len(said) + 1
+        for query in store.queries():
+            for clip_id in query.clip_ids:
+                files.read(clip_id)
+        store.add_queries([make_query(9)])
+        store.add_labels([make_label("later", "q9")])
+    check_whole(tmp_path / "labels.sqlite")
+
+
+@pytest.mark.parametrize("point", ["store.commit", "store.committed"])
+def test_a_commit_that_fails_once_is_made_again_before_anybody_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """Also when the answer was durable already: stored again, it is the same answer."""
+    site = make_site(tmp_path, n_queries=4, names=("Ann",), is_drawn=False)
+    monkeypatch.setenv(VARIABLE, f"{point}:after=4:enospc")
+    with running(site) as server:
+        ann = Person(server, site.tokens["Ann"])
+        for offer in ann.offers(4):
+            assert ann.answer(offer["query_id"], "left", f"label-{offer['query_id']}").status_code == 200
+        ann.client.close()
+    assert [row.label_id for row in site.rows()] == [f"label-q{n}" for n in range(4)]
+
+
+@pytest.mark.slow
+def test_a_training_waits_for_room_and_goes_on(tmp_path: Path) -> None:
+    """Of a disk that is full while clips are stored, and again while answers are."""
+    options = ["--env-id", "prefrl/Dot-v0", "--total-labels", "20", "--total-timesteps", "1024", "--run-dir", "run"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "prefrl.cli", "train", *options, "--no-progress", "--eval.episodes", "1"],
+        env={**os.environ, VARIABLE: "clip.synced:enospc,store.commit:after=2:enospc", "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.count("No space left on device; the run waits until the disk has room") == 2
+    with Store.open_read_only(tmp_path / "run" / "labels.sqlite") as store:
+        assert len(store.labels_after(0)) == 20
