@@ -146,7 +146,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
-        raise UserError(f"expected {where} to be {_WORDS[hint]}, got {str(value)[:80]!r}")
+        raise UserError(f"expected {where} to be {_WORDS[hint]}, got {repr(value)[:80]}")
     return value
 
 
