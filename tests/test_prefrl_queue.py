@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from labeling import clocks
 from labeling.choice import Choice
 from labeling.desk import Desk
 from labeling.store import Query, Store
@@ -92,8 +93,8 @@ def test_queries_that_too_few_people_answer_make_room_again(store: Store, monkey
     )
     assert queue(store, answers_per_query=2).room(2, 99, 0) == 1
     assert store.withdrawals() == {}
-    later = utc_ms_now() + 11 * 60_000
-    monkeypatch.setattr("labeling.store.utc_ms_now", lambda: later)
+    later = clocks.monotonic_ms() + 11 * 60_000
+    monkeypatch.setattr(clocks, "monotonic_ms", lambda: later)
     assert queue(store, answers_per_query=2).room(2, 99, 0) == 1
     assert store.withdrawals() == {"q0": "stale: too few people to answer it"}
     assert len(store.current_labels()) == 1
