@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
 
-.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash clean
+.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -78,6 +78,9 @@ resume-exact: venv  ## Trainings stopped and killed at 20 random points each bes
 
 kills: venv  ## kill -9 at every point of a checkpoint and at 200 random ones
 	PREFRL_KILLS=200 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/test_prefrl_checkpoint_kills.py
+
+soak: venv  ## Training with people who come and go: memory and queue; two hours
+	$(BIN)/python -m runs.soak
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) $(DEMO) build dist
