@@ -389,10 +389,11 @@ def test_a_clock_set_back_does_not_change_the_order_of_what_waits(
     page.route("**/api/answer", lambda route: route.abort())
     first = press(page, "left")
     wait_for_other_pair(page, first)
-    page.clock.set_system_time(time.time() * 1000 - 2 * 3_600_000)
+    page.clock.set_fixed_time(time.time() - 2 * 3600)
     page.reload()
     page.wait_for_selector(SEEN)
     page.keyboard.press("u")
+    assert page.evaluate("prefrl.page.outbox.entries().map((entry) => entry.path)") == ["/api/answer", "/api/undo"]
     page.unroute("**/api/answer")
     page.wait_for_selector(f'{SEEN}[data-query="{first}"]')
     assert [row.voids_seq is not None for row in site.rows() if row.labeler == name] == [False, True]
