@@ -22,6 +22,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from labeling.clip import ClipFiles
+from labeling.store import Store
 from prefrl.agent_state import (
     agent_state,
     agent_tensors,
@@ -99,7 +100,7 @@ def put_state(
     put_normalizer(agent, parts["normalizer"])
     if loop is not None:
         _put_loop(loop, tensors, parts["loop"])
-        if is_exact and loop.queue is None:
+        if is_exact and loop.queue is None and _has_all(loop.asker.store, parts["answers"]):
             _replay_answers(loop, files, parts["answers"])
         else:
             read_back_answers(loop, files, parts["answers"])
@@ -118,8 +119,10 @@ def read_back_answers(loop: PreferenceLoop, files: ClipFiles, known: Mapping[str
     asker, store = loop.asker, loop.asker.store
     unanswered = [query.query_id for query in store.open_queries()]
     answered = [label.query_id for label in store.labels_after(0)]
-    read = recall([*known["queries"], *answered, *unanswered], store, files, loop.answers)
-    again = [asked for asked in read if asked.query_id in set(unanswered)]
+    there = {query.query_id for query in store.queries()}  # a store that was recovered may have lost some
+    asked = [query_id for query_id in known["queries"] if query_id in there]
+    read = recall([*asked, *answered, *unanswered], store, files, loop.answers)
+    again = [x for x in read if x.query_id in set(unanswered)]
     asker.n_queries = store.counts().n_queries - len(store.imports()) - len(store.repeats())
     # A teacher's env rewards are gone with the old process: what it had not answered is asked about anew.
     asker.n_asked = asker.n_queries - (0 if asker.labeler.needs_views else len(again))
@@ -129,6 +132,17 @@ def read_back_answers(loop: PreferenceLoop, files: ClipFiles, known: Mapping[str
     loop.must_fit |= loop.answers.cursor > known["cursor"]
     if loop.must_fit:
         loop.next_round_at = 0
+
+
+def _has_all(store: Store, known: Mapping[str, Any]) -> bool:
+    """Whether the store has all that the checkpoint knew; one that was recovered from damage may not."""
+    there = {query.query_id for query in store.queries()}
+    return there.issuperset(known["queries"]) and _labels_hash(store, known["cursor"]) == known["labels_sha256"]
+
+
+def _labels_hash(store: Store, cursor: int) -> str:
+    labels = [(x.seq, x.query_id, str(x.choice)) for x in store.labels_after(0) if x.seq <= cursor]
+    return hashlib.sha256(repr(labels).encode()).hexdigest()
 
 
 def _replay_answers(loop: PreferenceLoop, files: ClipFiles, known: Mapping[str, Any]) -> None:
@@ -180,7 +194,6 @@ def _loop_tensors(loop: PreferenceLoop) -> dict[str, Tensor]:
 
 def _loop_parts(loop: PreferenceLoop) -> dict[str, Any]:
     asker, answers = loop.asker, loop.answers
-    labels = [(x.seq, x.query_id, str(x.choice)) for x in asker.store.labels_after(0) if x.seq <= answers.cursor]
     return {
         "loop": {
             "n_fits": loop.fitter.n_fits,
@@ -197,7 +210,7 @@ def _loop_parts(loop: PreferenceLoop) -> dict[str, Any]:
             "queries": answers.query_ids,
             "n_asked": asker.n_asked,
             "n_queries": asker.n_queries,
-            "labels_sha256": hashlib.sha256(repr(labels).encode()).hexdigest(),
+            "labels_sha256": _labels_hash(asker.store, answers.cursor),
         },
         "episodes": loop.episodes.state(),
         "recorder": loop.recorder.state(asker.facts.n_steps, asker.recent_steps(loop.recorder.pool)),
