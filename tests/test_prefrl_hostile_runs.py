@@ -74,7 +74,7 @@ def check(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         assert not row["raised"], row
         assert row["code"] in (0, 2, 5), row  # 5: the label store is damaged
-        if row["code"] == 2:
+        if row["code"]:
             assert row["n_lines"] == 1, row
             assert row["lines"][0].startswith("prefrl: "), row
         codes[row["run"], row["command"]] = row["code"]
@@ -83,7 +83,7 @@ def check(rows: list[dict[str, Any]]) -> None:
     assert all(codes["honest", c] == 0 for c in ("eval", "report", "labels") if ("honest", c) in codes)
     for command, tricks in REFUSED.items():
         for trick in tricks:
-            assert codes.get((trick, command), 2) == 2, (trick, command)
+            assert codes.get((trick, command), 2) in (2, 5), (trick, command)
 
 
 def test_the_worst_tricks_do_nothing(tmp_path: Path) -> None:
