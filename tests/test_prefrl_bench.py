@@ -304,7 +304,7 @@ def test_a_training_that_crashes_is_tried_again_and_reported_and_the_others_go_o
     env_ids = ["crashing:Never-v0", "crashing:Once-v0", "games:SlideGame-v0"]
     suite.write_text(
         f'env_ids = {json.dumps(env_ids)}\nlabels = [8]\nscore = false\nstrategies = ["uniform"]\n'
-        "[settings]\ntotal_timesteps = 1024\neval.episodes = 1\nworld.n_envs = 2\n",
+        "[settings]\ntotal_timesteps = 1024\neval.episodes = 1\nworld.n_envs = 2\nworld.restarts = 0\n",
         encoding="utf-8",
     )
     assert bench(str(suite), tmp_path, "--jobs", "2") == 1
