@@ -220,8 +220,7 @@ class Asker:
     def _stratified(self, n: int, pool: Pool) -> tuple[Cuts, Cuts]:
         """Pairs of different clips of recent behaviour, drawn evenly over the range of their learned returns."""
         n_steps = self.facts.n_steps
-        recent = max(n_steps, self.config.recent_steps // pool.n_envs)
-        clips = pool.sample(max(_LEAST_CLIPS, 4 * n), n_steps, self.rng, recent)
+        clips = pool.sample(max(_LEAST_CLIPS, 4 * n), n_steps, self.rng, self.recent_steps(pool))
         stratum = strata(self.model.rewards(pool.obs(clips, n_steps), pool.actions(clips, n_steps)).sum(axis=1))
         left, right = evenly(stratum, n, self.rng), evenly(stratum, n, self.rng)
         for _ in range(100):
