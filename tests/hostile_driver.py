@@ -1,6 +1,7 @@
-"""Runs every command that reads a run over the run folders given, in one process that is listened to.
+"""Runs every command that reads a run over the run folders given, each in a process that is listened to.
 
-`python hostile_driver.py HONEST OUT FOLDER...` prints a line of JSON for each command and folder, then one of totals.
+`python hostile_driver.py HONEST OUT FOLDER...` prints a line of JSON for each command and folder. The processes are forks of
+one that has imported everything: they need not import it again, and what one command left in memory is not the next one's.
 """
 
 import contextlib
@@ -69,7 +70,7 @@ def commands(run: Path, honest: Path, out: Path) -> dict[str, list[str]]:
 
 
 def run_one(args: list[str]) -> dict[str, Any]:
-    """Exit code, what was said, and whether anything else than an exit code came out."""
+    """Exit code, what was said and heard, the most memory, and whether anything else than an exit code came out."""
     begin, said, out = time.monotonic(), io.StringIO(), io.StringIO()
     raised = ""
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(out), warnings.catch_warnings():
@@ -81,12 +82,12 @@ def run_one(args: list[str]) -> dict[str, Any]:
         finally:
             signal.alarm(0)
     lines = [line for line in said.getvalue().splitlines() if not line.startswith("prefrl: warning:")]
-    return {"code": code, "lines": lines[:3], "n_lines": len(lines), "raised": raised,
-            "seconds": round(time.monotonic() - begin, 2)}  # fmt: skip
+    return {"code": code, "lines": lines[:3], "n_lines": len(lines), "raised": raised, "heard": heard,
+            "rss_mib": round(_peak_mib()), "seconds": round(time.monotonic() - begin, 2)}  # fmt: skip
 
 
 def _peak_mib() -> float:
-    """Most memory resident in this program; getrusage would also count the process that started it."""
+    """Most memory resident in this process since it was forked; getrusage would also count the one that started it."""
     status = Path("/proc/self/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
@@ -101,8 +102,13 @@ def main() -> None:
     for run in runs:
         for name, args in commands(run, honest, out).items():
             if (not only or name in only) and (name not in SLOW or run.name not in PLAIN):
-                print(json.dumps({"run": run.name, "command": name, **run_one(args)}), flush=True)
-    print(json.dumps({"heard": heard, "rss_mib": _peak_mib()}), flush=True)
+                child = os.fork()
+                if not child:
+                    print(json.dumps({"run": run.name, "command": name, **run_one(args)}), flush=True)
+                    os._exit(0)
+                ended = os.waitpid(child, 0)[1]
+                if ended:
+                    raise RuntimeError(f"expected an exit code of {name} on {run.name}, got a process that ended by {ended}")
 
 
 if __name__ == "__main__":
