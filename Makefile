@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
-TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --durations 20
 
 .PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
 
@@ -65,10 +65,11 @@ bench-drawing: venv  ## What drawing clips for people costs; about 6 minutes
 bench-page: venv  ## 50 scripted people and 5,000 answers over HTTP beside a training; about 8 minutes
 	$(BIN)/python -m runs.page
 
-crash: venv  ## Kills, power cuts, damage and full disks, as often as was promised; 15 minutes
+crash: venv  ## Kills, power cuts, damage, full disks and hostile runs, as often as was promised; 20 minutes
 	PREFRL_CRASH=full OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/test_labeling_kill9.py \
 		tests/test_labeling_power_loss.py tests/test_labeling_desk_model.py tests/test_labeling_recover.py \
-		tests/test_labeling_backups.py tests/test_labeling_disk_full.py tests/test_labeling_clock.py tests/test_prefrl_damage.py
+		tests/test_labeling_backups.py tests/test_labeling_disk_full.py tests/test_labeling_clock.py tests/test_prefrl_damage.py \
+		tests/test_prefrl_hostile_runs.py
 
 bench-interrupted: venv  ## A benchmark killed five times at random beside one left alone
 	$(BIN)/python -m runs.interrupted

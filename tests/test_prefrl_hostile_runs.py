@@ -27,6 +27,9 @@ QUICK = ("pickled_data", "pickle_in_weights", "pickles_beside", "yaml_tags", "mo
          "link_labels_sqlite", "pipe")  # fmt: skip
 """The tricks that are tried on every change; the others with the slow tests."""
 
+QUICK_COMMANDS = "eval report report-beside labels export import resume label"
+"""Tried on every trick; the others, which train or draw, on every trick by `make crash` alone."""
+
 REFUSED = {
     "eval": ("pickled_weights", "pickle_in_weights", "zip_slip", "bomb_in_weights", "bomb_in_inner_zip",
              "stretched_weights", "nan_weights", "yaml_tags", "module_in_the_folder", "huge_settings", "huge_rollout",
@@ -91,7 +94,13 @@ def test_the_worst_tricks_do_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_no_command_unpickles_runs_or_inflates_anything_in_any_of_them(tmp_path: Path) -> None:
-    check(drive(tmp_path, tuple(hostile_runs.TRICKS)))
+    every = os.environ.get("PREFRL_CRASH") == "full"
+    check(drive(tmp_path, tuple(hostile_runs.TRICKS), "" if every else QUICK_COMMANDS))
+
+
+@pytest.mark.slow
+def test_nor_does_any_command_that_takes_seconds(tmp_path: Path) -> None:
+    check(drive(tmp_path, QUICK, "watch play labels-from serve"))
 
 
 # --- one by one ---
