@@ -1,7 +1,7 @@
 """Runs every command that reads a run over the run folders given, each in a process that is listened to.
 
-`python hostile_driver.py HONEST OUT FOLDER...` prints a line of JSON for each command and folder. The processes are forks of
-one that has imported everything: they need not import it again, and what one command left in memory is not the next one's.
+`python hostile_driver.py HONEST OUT FOLDER...` prints a line of JSON for each command and folder. The processes are forks
+of one that has imported everything: they need not import it again, and none has in memory what another command left.
 """
 
 import contextlib
@@ -108,7 +108,7 @@ def main() -> None:
                     os._exit(0)
                 ended = os.waitpid(child, 0)[1]
                 if ended:
-                    raise RuntimeError(f"expected an exit code of {name} on {run.name}, got a process that ended by {ended}")
+                    raise RuntimeError(f"expected {name} on {run.name} to end, got a process that {ended} ended")
 
 
 if __name__ == "__main__":
