@@ -17,6 +17,7 @@ import tyro
 
 from prefrl.check_env_finding import Finding, Status
 from prefrl.errors import UserError
+from prefrl.repeated import gather
 
 _STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "bad": "bold red"}
 _REMEDY_STYLE = "bold"
@@ -57,7 +58,7 @@ def main_check(args: list[str]) -> int:
     Raises:
         UserError: An option is not what it should be.
     """
-    options = tyro.cli(CheckEnvArgs, prog="prefrl check-env", args=args)
+    options = tyro.cli(CheckEnvArgs, prog="prefrl check-env", args=gather(args))
     if bool(options.env_id) == (options.replay is not None):
         raise UserError(
             f"expected the id of a game to check, or --replay and a file, got {'both' if options.env_id else 'neither'}"

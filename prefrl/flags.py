@@ -13,6 +13,7 @@ from prefrl import configfile
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE, preset_for
+from prefrl.repeated import gather
 from prefrl.rundir import RunDir
 
 
@@ -38,7 +39,9 @@ def parse_train(args: list[str]) -> tuple[Config, bool]:
     """
     early = _read_early(args)
     base = _resumed(early) if early.resume else _begun(early)
-    parsed = tyro.cli(TrainArgs, prog="prefrl train", args=args, default=TrainArgs(base, config_file=early.config))
+    parsed = tyro.cli(
+        TrainArgs, prog="prefrl train", args=gather(args), default=TrainArgs(base, config_file=early.config)
+    )
     return parsed.config, parsed.resume
 
 

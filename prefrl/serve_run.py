@@ -24,6 +24,7 @@ from prefrl.errors import UserError
 from prefrl.families import names_of
 from prefrl.label_run import login_name
 from prefrl.metrics import read_metrics
+from prefrl.repeated import gather
 from prefrl.rundir import RunDir
 
 OPERATOR = "operator"
@@ -56,7 +57,7 @@ class ServeArgs:
 
 def main(args: list[str]) -> int:
     """Serve until Ctrl-C."""
-    options = tyro.cli(ServeArgs, prog="prefrl serve", args=args)
+    options = tyro.cli(ServeArgs, prog="prefrl serve", args=gather(args))
     run = RunDir(options.run).must_exist()
     config = _with_options(configfile.load(run.config), options)
     serve_run(run, config)

@@ -1,7 +1,7 @@
 """Runs every command that reads a run over the run folders given, each in a process that is listened to.
 
-`python hostile_driver.py HONEST OUT FOLDER...` prints a line of JSON for each command and folder. The processes are forks
-of one that has imported everything: they need not import it again, and none has in memory what another command left.
+`python hostile_driver.py HONEST OUT FOLDER...` prints a line of JSON for each command and folder. The processes are
+forks of one that has imported everything: they need not import it again, and none has what another left in memory.
 """
 
 import contextlib
