@@ -1,9 +1,6 @@
-"""A game of one's own in a process of its own, so that one that crashes, exits or hangs ends no training.
+"""The process of a game of one's own, and what became of it: started, asked, lost, started again.
 
-All copies of the game share one process: starting it costs a fork, and a step one message there and one back. Where it
-is lost, it is started again, a few times; every copy then begins a new episode, and the step that was lost is the last
-of the old one, as at a time limit. Linux only; elsewhere, and with `--world.no-own-process`, games run in the trainer's
-own.
+Linux only; elsewhere, and with `--world.no-own-process`, games run in the trainer's own process.
 """
 
 from __future__ import annotations
@@ -12,29 +9,21 @@ import contextlib
 import json
 import os
 import sys
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
 from prefrl.custom import CustomWorld
-from prefrl.errors import UserError, WorldFault
-from prefrl.frames import FrameDrawer
+from prefrl.errors import UserError
 from prefrl.game_child import ChildLost, GameChild
-from prefrl.game_memory import map_frames, map_memory
-from prefrl.game_worker import DONE, NOT_PLAIN, PUT, QUIT, RESET, STEP, TAKE, serve
-from prefrl.plain import NotPlain, from_bytes, to_bytes
+from prefrl.game_memory import GameMemory, map_frames, map_memory
+from prefrl.game_worker import QUIT, serve
 
-_START_TIMES = 10
+START_TIMES = 10
 """Making the copies and resetting them may take this many times as long as a step."""
 _CLOSE_SECONDS = 5.0
-_SEED_STEP = 100_003
-"""Between the seeds of one process and of the next: prime, and more than there are copies."""
 
 
 def is_available() -> bool:
@@ -42,253 +31,61 @@ def is_available() -> bool:
     return sys.platform.startswith("linux")
 
 
-def make(
-    make_world: Callable[[], CustomWorld], env_id: str, *, seed: int, step_seconds: float, restarts: int
-) -> CustomWorld:
-    """The world that `make_world` makes, in a process of its own.
-
-    Args:
-        make_world: Called there; whatever it imports is imported there alone.
-        env_id: For messages.
-        seed: That it was made with.
-        step_seconds: A step of all copies that takes longer is taken to hang.
-        restarts: How often the process is started again before a loss is final.
-
-    Raises:
-        UserError: As `make_world` does.
-        WorldFault: The game could not be made.
-    """
-    venv = GameVecEnv(make_world, env_id, seed, step_seconds, restarts)
-    facts = venv.facts
-    source = facts["drawn_from"]
-    drawer = FrameDrawer(source) if source is not None else None
-    return CustomWorld(env_id, venv, facts["frame_rate"], facts["horizon"], drawer)
-
-
-class _Lost(Exception):  # noqa: N818  # the game's, not ours
-    """The process failed, in words; it has ended."""
+class GameLost(Exception):  # noqa: N818  # the game's, not ours
+    """The process failed, in words, while it called the copy `env`; it has ended."""
 
     def __init__(self, words: str, env: int) -> None:
         super().__init__(words)
         self.env = env
 
 
-class GameVecEnv(VecEnv):
-    """The copies of a game, in a process of their own, as Stable-Baselines3 knows them.
+class GameProcess:
+    """A game's process and the memory that it shares with the trainer, which outlives it.
 
-    A step in which the process was lost returns the first observations of new episodes; `info["restarted"]` is then the
-    seed that each began with.
+    Args:
+        make_world: Called in the process; whatever it imports is imported there alone.
+        step_seconds: A step of all copies that takes longer is taken to hang.
     """
 
-    render_mode: str | None = None
-
-    def __init__(
-        self, make_world: Callable[[], CustomWorld], env_id: str, seed: int, step_seconds: float, restarts: int
-    ) -> None:
+    def __init__(self, make_world: Callable[[], CustomWorld], step_seconds: float) -> None:
         self._make_world = make_world
-        self._env_id = env_id
         self._step_seconds = step_seconds
-        self._restarts = restarts
-        self._n_lost = 0
-        self._n_steps = 0
-        self._frames: NDArray[np.uint8] | None = None
         self._memory_handle = os.memfd_create("game")
         self._frames_handle = os.memfd_create("frames")
-        self._memory: Any = None
-        try:
-            self.facts = self._start()
-        except _Lost as e:
-            self._close_files()
-            raise WorldFault(f"{env_id} {e} while it was made; prefrl check-env {env_id} says more") from e
-        except BaseException:
-            self._close_files()
-            raise
-        for text in self.facts["warnings"]:
-            warnings.warn(text, UserWarning, stacklevel=4)
-        obs, action = self.facts["obs"], self.facts["action"]
-        super().__init__(self.facts["n_envs"], _obs_space(obs), _action_space(action))
-        size = int(np.prod(action.get("shape", ())))
-        self._memory = map_memory(self._memory_handle, self.num_envs, tuple(obs["shape"]), obs["dtype"], size)
-        self._base_seed = seed
-        self._actions: NDArray[Any] = np.zeros(0)
-        self._obs: NDArray[Any] = np.zeros(0)
-        self._seeds = [seed + i for i in range(self.num_envs)]
+        self._memory: GameMemory | None = None
 
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Seed the next reset; copy i with `seed + i`."""
-        seeds = super().seed(seed)
-        self._base_seed = int(seeds[0] or 0)
-        return seeds
-
-    def reset(self) -> NDArray[Any]:
-        """Reset every copy."""
-        try:
-            return self._reset(self._seeds[0])
-        except _Lost as e:
-            return self._begin_anew(e)
-
-    def step_async(self, actions: NDArray[Any]) -> None:
-        """Have every copy take its action."""
-        self._actions = np.array(actions)
-        raw = np.frombuffer(self._actions.tobytes(), np.uint8)
-        self._memory.actions[: len(raw)] = raw
-        self._n_steps += 1
-        self._child.send(STEP + self._actions.dtype.str.encode())
-
-    def step_wait(self) -> VecEnvStepReturn:
-        """What came of it."""
-        before = self._obs
-        try:
-            self._answer(self._step_seconds)
-        except _Lost as e:
-            obs = self._begin_anew(e)
-            infos: list[dict[str, Any]] = [
-                {"restarted": self._base_seed + i, "TimeLimit.truncated": True, "terminal_observation": before[i]}
-                for i in range(self.num_envs)
-            ]
-            for info, reset_info in zip(infos, self.reset_infos, strict=True):
-                info.update(reset_info)
-            return obs, np.zeros(self.num_envs, np.float32), np.ones(self.num_envs, bool), infos
-        memory = self._memory
-        self._obs = memory.obs.copy()
-        return self._obs.copy(), memory.rewards.copy(), memory.dones.copy(), self._infos()
-
-    def get_state(self, n_recent: int) -> dict[str, Any]:
-        """The state of all copies, plain data; see `prefrl.env_state`.
+    def start(self) -> dict[str, Any]:
+        """Start the process, for the first time or again; returns what it says of the game once it is made.
 
         Raises:
-            NotPlain: A copy holds something that would not come back.
-            WorldFault: The game was lost over it.
+            GameLost, UserError: As `answer` does.
         """
-        self._child.send(TAKE)
-        answer = self._must_answer()
-        if answer.startswith(NOT_PLAIN):
-            raise NotPlain(answer.removeprefix(NOT_PLAIN).decode())
-        return {
-            "games": from_bytes(answer.removeprefix(DONE)),
-            "obs": self._obs,
-            "base_seed": self._base_seed,
-            "n_steps": self._n_steps,
-        }
-
-    def put_state(self, state: dict[str, Any]) -> None:
-        """Go on, after a reset, from what `get_state` gave.
-
-        Raises:
-            WorldFault: The game was lost over it.
-        """
-        self._child.send(PUT + to_bytes(state["games"]))
-        self._must_answer()
-        self._obs, self._base_seed, self._n_steps = state["obs"], state["base_seed"], state["n_steps"]
-
-    def close(self) -> None:
-        """Close every copy, and end the process."""
-        self._child.close(QUIT, _CLOSE_SECONDS)
-        self._close_files()
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """An attribute of this vector environment, once per index."""
-        return [getattr(self, attr_name) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Not possible: the copies are in another process.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"{attr_name} cannot be set on a game in a process of its own")
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Not possible: the copies are in another process.
-
-        Raises:
-            AttributeError: always.
-        """
-        raise AttributeError(f"{method_name} cannot be called on a game in a process of its own")
-
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: VecEnvIndices = None) -> list[bool]:
-        """No: there is nothing to wrap."""
-        return [False for _ in self._get_indices(indices)]
-
-    def _infos(self) -> list[dict[str, Any]]:
-        memory = self._memory
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(done)} for done in memory.dones]
-        for i in np.flatnonzero(memory.episode_lengths):
-            infos[i]["episode"] = {"r": float(memory.episode_returns[i]), "l": int(memory.episode_lengths[i])}
-        for i in np.flatnonzero(memory.dones):
-            infos[i]["terminal_observation"] = memory.last_obs[i].copy()
-        if self._frames is not None:
-            for env, frame in enumerate(self._frames.copy()):
-                frame.flags.writeable = False
-                infos[env]["view"] = frame
-                if memory.dones[env]:
-                    self.reset_infos[env]["view"] = frame
-        return infos
-
-    def _reset(self, seed: int | None) -> NDArray[Any]:
-        self._child.send(RESET + json.dumps(seed).encode())
-        shape = json.loads(self._answer(_START_TIMES * self._step_seconds))["frames"]
-        self._reset_seeds()
-        self._n_steps = 0
-        self.reset_infos = [{} for _ in range(self.num_envs)]
-        if shape is not None:
-            if self._frames is None:
-                self._frames = map_frames(self._frames_handle, tuple(shape))
-            for info, frame in zip(self.reset_infos, self._frames.copy(), strict=True):
-                frame.flags.writeable = False
-                info["view"] = frame
-        self._obs = self._memory.obs.copy()
-        return self._obs.copy()
-
-    def _begin_anew(self, lost: _Lost) -> NDArray[Any]:
-        """Start another process after a loss, with other seeds; the first observations of its episodes.
-
-        Raises:
-            WorldFault: That was one loss too many.
-        """
-        fresh_seed = None
-        while True:
-            words = self._words(lost)
-            if self._n_lost >= self._restarts:
-                often = f"; its process had been started again {self._n_lost} times" if self._n_lost else ""
-                raise WorldFault(f"{words}{often}", lost.env, fresh_seed) from lost
-            self._n_lost += 1
-            warnings.warn(
-                f"{words}; its process is started again, for the {self._n_lost}. time of {self._restarts}, and every "
-                "copy begins a new episode",
-                stacklevel=4,
-            )
-            self._base_seed += _SEED_STEP
-            try:
-                self._start()
-                return self._reset(self._base_seed)
-            except _Lost as e:
-                lost, fresh_seed, self._n_steps = e, self._base_seed + e.env, 0
-
-    def _words(self, lost: _Lost) -> str:
-        where = f"environment {lost.env} of {self._env_id}"
-        if not self._n_steps:
-            return f"{where} {lost} in its reset"
-        action = np.array2string(self._actions[lost.env], precision=4, threshold=8)
-        return f"{where} {lost} at its step {self._n_steps}, action {action}"
-
-    def _start(self) -> dict[str, Any]:
-        """Start the process; returns what it says of the game once it is made."""
         self._child = GameChild(lambda line: serve(self._make_world, line, self._memory_handle, self._frames_handle))
-        facts: dict[str, Any] = json.loads(self._answer(_START_TIMES * self._step_seconds))
+        facts: dict[str, Any] = json.loads(self.answer(START_TIMES))
         return facts
 
-    def _answer(self, seconds: float) -> bytes:
-        """What the process says next.
+    def share(self, n_envs: int, obs_shape: tuple[int, ...], obs_dtype: str, action_size: int) -> GameMemory:
+        """The memory that both know, for so many copies."""
+        self._memory = map_memory(self._memory_handle, n_envs, obs_shape, obs_dtype, action_size)
+        return self._memory
+
+    def share_frames(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """The pictures of all copies, (N, H, W, 3), that both know."""
+        return map_frames(self._frames_handle, shape)
+
+    def send(self, message: bytes) -> None:
+        """Tell it something; where it is gone, `answer` says so."""
+        self._child.send(message)
+
+    def answer(self, times: int = 1) -> bytes:
+        """What it says next, within so many times what a step may take.
 
         Raises:
-            _Lost: It failed, ended or took too long; it has been ended.
+            GameLost: It failed, ended or took too long; it has been ended.
             UserError: The game is not as it must be.
         """
         try:
-            answer = self._child.answer(seconds)
+            answer = self._child.answer(times * self._step_seconds)
         except ChildLost as e:
             raise self._lost(str(e)) from e
         if not answer.startswith(b"{"):  # nothing went wrong
@@ -302,30 +99,16 @@ class GameVecEnv(VecEnv):
             raise self._lost(said["crash"])
         return answer
 
-    def _must_answer(self) -> bytes:
-        try:
-            return self._answer(_START_TIMES * self._step_seconds)
-        except _Lost as e:
-            raise WorldFault(f"{self._env_id} {e} as its state was asked for or put back", e.env) from e
+    def close(self) -> None:
+        """Have it close every copy, and end it; may be called again."""
+        self._child.close(QUIT, _CLOSE_SECONDS)
+        self.close_files()
 
-    def _lost(self, words: str) -> _Lost:
-        return _Lost(words, int(self._memory.at[0]) if self._memory is not None else 0)
-
-    def _close_files(self) -> None:
+    def close_files(self) -> None:
+        """Give the memory back, where there is no process."""
         for handle in (self._memory_handle, self._frames_handle):
             with contextlib.suppress(OSError):
                 os.close(handle)
 
-
-def _obs_space(said: dict[str, Any]) -> spaces.Box:
-    shape = tuple(said["shape"])
-    if np.dtype(said["dtype"]) == np.uint8:
-        return spaces.Box(0, 255, shape, np.uint8)
-    return spaces.Box(-np.inf, np.inf, shape, np.float32)
-
-
-def _action_space(said: dict[str, Any]) -> spaces.Space[Any]:
-    if "n" in said:
-        return spaces.Discrete(said["n"])
-    dtype: Any = np.dtype(said["dtype"]).type
-    return spaces.Box(np.array(said["low"], dtype), np.array(said["high"], dtype), tuple(said["shape"]), dtype)
+    def _lost(self, words: str) -> GameLost:
+        return GameLost(words, int(self._memory.at[0]) if self._memory is not None else 0)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from prefrl import custom, game_process
+from prefrl import custom, game_process, game_venv
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import family
@@ -42,7 +42,7 @@ def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
         make = partial(custom.make, config.env_id, **common, horizon=options.horizon, masks=masks)
         if not (options.own_process and game_process.is_available()):
             return make()
-        return game_process.make(
+        return game_venv.make(
             make, config.env_id, seed=seed, step_seconds=options.step_timeout, restarts=options.restarts
         )
     if kind == "atari":

@@ -26,6 +26,7 @@ LAYERS = [
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
+    {"game_venv"},
     {"game_process"},
     {"game_worker"},
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
@@ -40,7 +41,7 @@ LAYERS = [
     | {"plain", "tensor_names", "stop_signals"},
     {"foreign_config"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
-    {"loss", "tape"},
+    {"loss", "tape", "repeated"},
 ]
 """From the top down; a module imports only from layers below its own."""
 
