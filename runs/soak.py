@@ -31,6 +31,7 @@ from runs.web_load import Tally, check, label
 PEOPLE = ("ann", "bo")
 QUEUE_SIZE = 20
 LOOK_SECONDS = 5.0
+SITTING_SECONDS = 1200.0
 MAX_MIB_PER_HOUR = 20.0
 
 
@@ -76,6 +77,23 @@ def look(pid: int, store_path: Path, seen: Seen, over: threading.Event) -> None:
         seen.waiting.append(waiting)
 
 
+def sit(links: dict[str, str], port: int, tally: Tally, think_seconds: float, number: int, run: RunDir) -> None:
+    """Let both label until as much is answered as is wanted.
+
+    Raises:
+        RuntimeError: It took longer than two people could; with what the trainer and its drawing worker say.
+    """
+    try:
+        asyncio.run(asyncio.wait_for(label(links, port, tally, think_seconds, seed=number), SITTING_SECONDS))
+    except TimeoutError as e:
+        drawn = run.path / "drawing.log"
+        words = drawn.read_text()[-500:] if drawn.is_file() else ""
+        raise RuntimeError(
+            f"sitting {number}: {tally.n_begun} of {tally.wanted} answers, the page said {dict(tally.statuses)}; "
+            f"{read_status(run.status)}; {words}"
+        ) from e
+
+
 def main() -> int:
     """Run it and write what came of it; 1 where memory grew too fast, the queue overflowed or an answer was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -102,8 +120,11 @@ def main() -> int:
             end = time.monotonic() + 3600 * args.hours
             while time.monotonic() < end:
                 tally.wanted += args.answers
-                asyncio.run(asyncio.wait_for(label(links, port, tally, args.think_seconds, seed=n_sittings), 1200))
+                sit(links, port, tally, args.think_seconds, n_sittings, run)
                 n_sittings += 1
+                left = (end - time.monotonic()) / 60
+                now = f"{len(tally.acknowledged)} answers, {seen.mib[-1]:.0f} MiB, {seen.waiting[-1]} pairs waiting"
+                sys.stderr.write(f"sitting {n_sittings}: {now}; {left:.0f} min left\n")
                 time.sleep(max(0.0, min(60 * args.away_minutes, end - time.monotonic())))
             over.set()
             looker.join()
