@@ -51,7 +51,7 @@ def drive(folder: Path, tricks: tuple[str, ...], only: str = "") -> list[dict[st
     for name in tricks:
         hostile_runs.TRICKS[name](hostile_runs.honest_run(runs / name))
     env = {**os.environ, "PYTHONPATH": str(HERE.parent), hostile_runs.SENTINEL: str(folder / "sentinel")}
-    env |= {"PREFRL_BESIDE_TRAINING": "1", "PREFRL_TEST_ONLY": only}
+    env |= {"PREFRL_BESIDE_TRAINING": "1", "PREFRL_TEST_ONLY": only, "OMP_NUM_THREADS": "1"}
     env.pop("DISPLAY", None)
     command = [sys.executable, str(HERE / "hostile_driver.py"), str(honest), str(folder / "out"), str(honest)]
     done = subprocess.run(
