@@ -98,7 +98,8 @@ def main() -> None:
     honest, out, *runs = map(Path, sys.argv[1:])
     only = os.environ.get("PREFRL_TEST_ONLY", "").split()
     signal.signal(signal.SIGALRM, too_long)
-    for name, args in commands(honest, honest, out / "first").items():  # what is imported by these, no fork imports again
+    # What these import, no fork imports again.
+    for name, args in commands(honest, honest, out / "first").items():
         if name in ("report", "labels", "resume", "labels-from") and (not only or name in only):
             run_one(args)
     sys.addaudithook(listen)

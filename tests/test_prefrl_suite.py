@@ -54,7 +54,7 @@ def test_every_world_begins_from_its_own_preset_under_the_suites_settings(tmp_pa
 
 def test_a_preset_by_name_is_on_the_cpu_too(tmp_path: Path) -> None:
     cell = suite(tmp_path, 'score = false\npreset = "robots"').cells[0]
-    assert (cell.config.ppo.n_steps, cell.config.queries.label_window, cell.config.device) == (256, 0.2, "cpu")
+    assert (cell.config.ppo.n_steps, cell.config.queries.label_window, cell.config.device) == (256, 0.1, "cpu")
 
 
 VARIANTS = """
