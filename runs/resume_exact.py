@@ -84,7 +84,7 @@ CASES = (
         labeler=upright,
     ),
     Case("Pendulum-v1"),
-    Case("Hopper-v5", changes={"ppo": {"batch_size": 64}}),
+    Case("Hopper-v5"),
     Case(
         "ALE/Pong-v5",
         n_steps=16,
