@@ -28,7 +28,7 @@ QUICK = ("pickled_data", "pickle_in_weights", "pickles_beside", "yaml_tags", "mo
 """The tricks that are tried on every change; the others with the slow tests."""
 
 QUICK_COMMANDS = "eval report report-beside labels export import resume label"
-"""Tried on every trick; the others, which train or draw, on every trick by `make crash` alone."""
+"""Tried on every trick; the others, which train, draw or serve, on those above, and on every trick by `make crash`."""
 
 REFUSED = {
     "eval": ("pickled_weights", "pickle_in_weights", "zip_slip", "bomb_in_weights", "bomb_in_inner_zip",
