@@ -169,3 +169,13 @@ def test_a_backup_that_is_cut_off_costs_nothing(path: Path, point: str, action: 
     for backup in backups.found(path):
         with Store.open_read_only(backup) as copy:
             assert len(copy.labels_after(0)) == backups.seq_of(backup)
+
+
+def test_what_a_crash_left_too_many_of_is_ended_by_the_next_to_write(store: Store, path: Path) -> None:
+    answer(store, 0, 301)
+    assert seqs(path) == [301, 201, 101]
+    backups.copy(store._connection, path.with_name("labels.backup-000000001.sqlite"))  # as killed before it was ended
+    store.close()
+    with Store(path) as again:
+        again.withdraw("q400", "stale")
+    assert seqs(path) == [301, 201, 101]
