@@ -252,6 +252,14 @@ class Pool:
         start = self.position - n_steps
         return Cuts(np.arange(self.n_envs), np.full(self.n_envs, start, np.int64))
 
+    def within_episodes(self, cuts: Cuts, clip_steps: int) -> NDArray[np.bool_]:
+        """Whether each cut lies in one episode, (M,)."""
+        first, last = (
+            self._episodes[p % self.capacity, cuts.envs] for p in (cuts.starts, cuts.starts + clip_steps - 1)
+        )
+        same: NDArray[np.bool_] = first == last  # then so is all in between: numbers only grow
+        return same
+
     def needed_from(self, clip_steps: int, recent_steps: int) -> int:
         """The oldest step that `sample` can still need, now or later, with these arguments."""
         first = self.position - recent_steps

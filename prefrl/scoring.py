@@ -19,9 +19,12 @@ def score_rollout(model: RewardModel, pool: Pool, n_steps: int) -> tuple[NDArray
     if pool.layout.n_stack == 1:
         members = model.member_rewards(pool.obs(cuts, n_steps), actions)  # (K, N, n_steps)
     else:
-        # Stacks of frames are put together for one environment at a time: all at once would take too much memory.
-        columns = [
-            model.member_rewards(pool.stacks(env, n_steps)[None], actions[env][None]) for env in range(pool.n_envs)
-        ]
-        members = np.concatenate(columns, axis=1)
+        members = np.empty((model.members, pool.n_envs, n_steps), np.float32)
+        within = pool.within_episodes(cuts, n_steps)
+        n_at_once = max(1, 2**26 // (n_steps * pool.layout.step_bytes))  # planes of 64 MiB
+        for envs in np.split(np.flatnonzero(within), range(n_at_once, int(within.sum()), n_at_once)):
+            if len(envs):
+                members[:, envs] = model.member_rewards(pool.obs(cuts.take(envs), n_steps), actions[envs])
+        for env in np.flatnonzero(~within):  # planes do not tell on which side of a reset they are
+            members[:, env] = model.member_rewards(pool.stacks(int(env), n_steps)[None], actions[env][None])[:, 0]
     return model.together(members).T, float(members.std(axis=0).mean())
