@@ -16,7 +16,7 @@ from labeling.teaching import Faults
 from prefrl.answers import Answers
 from prefrl.asking import Asker, ClipFacts
 from prefrl.checks import resolve_device
-from prefrl.config import Config
+from prefrl.config import Config, QueryConfig
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE, family
 from prefrl.fit import Fitter
@@ -174,22 +174,25 @@ def _people_queue(config: Config, store: Store) -> PeopleQueue | None:
 def _label_budget(config: Config) -> LabelBudget:
     queries = config.queries
     rollout_steps = config.ppo.n_steps * config.world.n_envs
-    last_round = _last_round(config.total_timesteps, rollout_steps, queries.round_steps)
+    first_round, last_round = _rounds(config.total_timesteps, rollout_steps, queries)
     initial = min(config.total_labels, max(1, round(config.total_labels * queries.initial_share)))
     return LabelBudget(
         schedule=SCHEDULES[queries.schedule],
         total_labels=config.total_labels,
         # Where there is but one round, everything is asked in it.
-        initial_labels=config.total_labels if last_round == rollout_steps else initial,
+        initial_labels=config.total_labels if last_round == first_round else initial,
         window_steps=min(queries.label_window * config.total_timesteps, last_round),
         hyperbolic_steps=queries.hyperbolic_steps,
         round_steps=queries.round_steps,
         explore_steps=queries.explore_steps,
+        first_round_steps=first_round,
     )
 
 
-def _last_round(total_steps: int, rollout_steps: int, round_steps: int) -> int:
-    """Agent steps at the last round of a run: rounds come at the ends of rollouts, the first at the first's."""
+def _rounds(total_steps: int, rollout_steps: int, queries: QueryConfig) -> tuple[int, int]:
+    """Agent steps at the first and at the last round of a run: rounds come at the ends of rollouts."""
     n_rollouts = math.ceil(total_steps / rollout_steps)
-    between = math.ceil(round_steps / rollout_steps)
-    return (1 + (n_rollouts - 1) // between * between) * rollout_steps
+    first = min(n_rollouts, max(1, math.ceil(queries.first_round_steps / rollout_steps)))
+    between = math.ceil(queries.round_steps / rollout_steps)
+    last = first + (n_rollouts - first) // between * between
+    return first * rollout_steps, last * rollout_steps

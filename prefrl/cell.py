@@ -22,6 +22,7 @@ _OFF: dict[str, Any] = {
     "world.step_timeout": 60.0,
     "world.restarts": 3,
     "queries.explore_steps": 0,
+    "queries.first_round_steps": 0,
     "reward_model.min_batches": 0,
     "reward_model.linear_skip": False,
     "reward_model.crop": 1.0,

@@ -109,6 +109,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "queries.label_window": _SHARE,
     "queries.explore_steps": (0, math.inf),
     "queries.round_steps": _FROM_1,
+    "queries.first_round_steps": (0, math.inf),
     "reward_model.members": _FROM_1,
     "reward_model.hidden": _FROM_1,
     "reward_model.dropout": (0, 0.99),

@@ -83,6 +83,9 @@ class QueryConfig:
     """Agent steps before the first query in which the agent is rewarded for states unlike others [PEBBLE]; 0: none."""
     round_steps: int = 4096
     """Agent steps between two rounds of asking and fitting."""
+    first_round_steps: int = 0
+    """Agent steps before the first of a teacher's rounds, in which the agent does not learn; 0: the first rollout is
+    asked about. Where all copies of a game begin alike, one clip of its beginning tells no more than another."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ class LabelBudget:
     """Agent steps between two rounds."""
     explore_steps: int = 0
     """Agent steps before the first query, in which the agent is rewarded for states unlike others."""
+    first_round_steps: int = 0
+    """Agent steps before the first round where a labeler answers at once."""
 
     def due(self, steps: int) -> int:
         """Labels that should have been asked after this many agent steps."""
@@ -85,7 +87,7 @@ class PreferenceLoop:
         """Most of the training's time that goes into fitting."""
         self.episodes = EpisodeReturns(recorder.num_envs)
         self.n_rounds = 0
-        self.next_round_at = 0
+        self.next_round_at = budget.first_round_steps
         self.next_fit_at = 0.0
         """On the stopwatch; before it people's answers wait for the next fit."""
         self.must_fit = False

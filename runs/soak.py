@@ -31,6 +31,8 @@ from runs.web_load import Tally, check, label
 PEOPLE = ("ann", "bo")
 QUEUE_SIZE = 20
 LOOK_SECONDS = 5.0
+CLIP_MEMORY_MIB = 64
+"""So that it is full long before the warm-up ends; until then memory grows up to this, as it should."""
 SITTING_SECONDS = 1200.0
 MAX_MIB_PER_HOUR = 20.0
 
@@ -61,6 +63,7 @@ def train(run: RunDir, said: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "prefrl.cli", "train", "--env-id", "HalfCheetah-v5", "--labeler", "web"]
     command += ["--total-timesteps", "500000000", "--total-labels", "100000", "--queries.label-window", "0.01"]
     command += ["--when-starved", "continue", "--queue-size", str(QUEUE_SIZE), "--repeat-share", "0"]
+    command += ["--clip-memory", str(CLIP_MEMORY_MIB)]
     command += ["--port", "0", "--run-dir", str(run.path), "--invite", *PEOPLE]
     with said.open("w") as out:
         return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)

@@ -121,4 +121,4 @@ def test_the_doctor_names_the_gpu() -> None:
 
 def test_a_config_on_a_gpu_takes_the_preset_of_many_copies() -> None:
     config = prefrl.default_config("ALE/Pong-v5")
-    assert config.world.n_envs == 64
+    assert config.world.n_envs == 128

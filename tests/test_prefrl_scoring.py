@@ -22,7 +22,7 @@ def model() -> RewardModel:
 
 
 def played(resets: dict[int, int]) -> tuple[Pool, np.ndarray]:
-    """A pool and the stacks (T, N, S, H, W) that the learner saw; `resets` tells of an env at which step a game ends."""
+    """A pool and the stacks (T, N, S, H, W) that the learner saw; `resets`: at which step a game of an env ends."""
     pool = Pool(Layout((N_STACK, SIDE, SIDE), np.uint8, (), np.int64, None, np.uint8, N_STACK), N_ENVS, 100)
     rng = np.random.default_rng(0)
     seen = rng.integers(256, size=(1, N_ENVS, N_STACK, SIDE, SIDE), dtype=np.uint8)

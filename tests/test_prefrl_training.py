@@ -20,7 +20,9 @@ from stable_baselines3 import PPO
 import prefrl
 from labeling.store import Store
 from prefrl import configfile, learn, training, worlds
+from prefrl.build import _rounds
 from prefrl.checkpoint import load_newest
+from prefrl.config import QueryConfig
 from prefrl.errors import UserError
 from prefrl.evaluate_run import evaluate_run
 from prefrl.learn import obs_normalizer
@@ -407,3 +409,24 @@ def test_what_is_for_vectors_is_refused_with_frames(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="linear-skip with observations that are vectors, got frames"):
         prefrl.train(config)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_first_round_may_wait_and_the_agent_does_not_learn_before_it(tmp_path: Path) -> None:
+    result = prefrl.train(toy_config(tmp_path / "run", queries={"first_round_steps": 1500}))
+    with Store.open_read_only(result.run.labels) as store:
+        asked = [query.asked_at_step for query in store.queries()]
+    assert min(asked) == 1536  # rollouts of 512 steps: the first that ends past 1500
+    assert len(asked) == 40
+    rows = read_metrics(result.run.metrics)
+    moved = dict(zip(rows["time/total_timesteps"], rows["train/approx_kl"], strict=True))
+    assert moved[1024] == pytest.approx(0.0, abs=1e-6)
+    assert (moved[2048] or 0) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("first", "rounds"), [(0, (512, 3584)), (1500, (1536, 3584)), (1400, (1536, 3584)), (10**9, (4096, 4096))]
+)
+def test_where_the_first_round_waits_the_last_one_still_falls_into_the_run(first: int, rounds: tuple[int, int]) -> None:
+    queries = QueryConfig(round_steps=1024, first_round_steps=first)
+    assert _rounds(4096, 512, queries) == rounds
