@@ -15,6 +15,7 @@ from prefrl.bench_report import write_report
 from prefrl.bench_rerun import differences, find_cell, train_again
 from prefrl.cell import Cell
 from prefrl.cell_folder import CellFolder, read_outcomes, write_outcomes
+from prefrl.checks import resolve_device
 from prefrl.errors import UserError
 from prefrl.outcome import Outcome, Row
 from prefrl.suite import Suite
@@ -65,8 +66,13 @@ class Bench:
         return 0
 
     def train(self) -> int:
-        """Train what is missing, then report."""
+        """Train what is missing, then report.
+
+        Raises:
+            UserError: This machine lacks the device of what is missing; nothing was trained.
+        """
         missing = self.missing()
+        _check_devices(missing)
         n_here = sum((self.folder / key / "outcome.json").is_file() for key in self.outcomes)
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(
@@ -118,11 +124,17 @@ class Bench:
             raise UserError(
                 f"expected an outcome of {cell.key} ({cell.name}) to compare with, found none; train it first"
             )
+        _check_devices([cell])
         now = train_again(cell)
         lines = differences(before, now)
         sys.stdout.write(f"{cell.key} ({cell.name}): " + ("the same, bit for bit\n" if not lines else "not the same\n"))
         sys.stdout.write("".join(f"  {line}\n" for line in lines))
         return 1 if lines else 0
+
+
+def _check_devices(cells: list[Cell]) -> None:
+    for device in {cell.config.device for cell in cells}:
+        resolve_device(device)
 
 
 def _row(cell: Cell, outcome: Outcome) -> Row:

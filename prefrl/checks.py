@@ -17,13 +17,19 @@ from prefrl.queries import STRATEGIES
 from prefrl.schedules import SCHEDULES
 
 
-def check_names(config: Config, *, own_labeler: bool) -> None:
+def check_names(config: Config, *, own_labeler: bool, is_here: bool = True) -> None:
     """Every setting that names a function or has a range, before anything is written.
+
+    Args:
+        config: The settings.
+        own_labeler: Whether a function of the user's own answers, under a name of its own.
+        is_here: Whether this machine is to train; else it may lack the device.
 
     Raises:
         UserError: The first that is wrong.
     """
-    resolve_device(config.device)
+    if is_here or config.device != "cuda":
+        resolve_device(config.device)
     for flag, name, known in (
         ("--labeler", config.labeler, [config.labeler] if own_labeler else [*PEOPLE, *TEACHERS]),
         ("--queries.strategy", config.queries.strategy, list(STRATEGIES)),
@@ -36,6 +42,12 @@ def check_names(config: Config, *, own_labeler: bool) -> None:
         raise UserError("expected --teacher.reliabilities to give one number for each person of the crowd, got none")
     if config.labels_from and config.reward == "score":
         raise UserError("expected no --labels-from with --reward score, which learns from no label; leave one out")
+    _check_ranges(config)
+    if config.ppo.n_steps * config.world.n_envs < 2:
+        raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
+
+
+def _check_ranges(config: Config) -> None:
     for path, (low, high) in _RANGES.items():
         value: Any = config
         for part in path.split("."):
@@ -45,8 +57,6 @@ def check_names(config: Config, *, own_labeler: bool) -> None:
                 flag = "--" + path.replace("_", "-")
                 bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
                 raise UserError(f"expected {flag} to be {bound}, got {number:g}")
-    if config.ppo.n_steps * config.world.n_envs < 2:
-        raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
 
 
 def _check_people(config: Config) -> None:

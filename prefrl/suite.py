@@ -57,7 +57,7 @@ class Suite:
 
 
 def read_suite(path: Path) -> Suite:
-    """The suite in a TOML file, every cell's settings checked.
+    """The suite in a TOML file, every cell's settings checked; its device may be another machine's.
 
     Raises:
         UserError: A file, key, name or value that is not what it should be.
@@ -71,7 +71,7 @@ def read_suite(path: Path) -> Suite:
     cells.sort(key=lambda cell: axes.seeds.index(cell.config.seed))  # a bench that is stopped early has whole seeds
     for cell in cells:
         try:
-            checks.check_names(cell.config, own_labeler=False)
+            checks.check_names(cell.config, own_labeler=False, is_here=False)
         except UserError as e:
             raise UserError(f"{e} (in {path}, cell {cell.name})") from e
     return Suite(path, axes.about, tuple(cells))

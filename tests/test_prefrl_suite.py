@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from prefrl.bench_run import Bench
 from prefrl.errors import UserError
 from prefrl.suite import Suite, read_suite
 
@@ -172,3 +174,14 @@ def test_suites_share_the_cells_that_they_have_in_common() -> None:
     # The score on two robots, three seeds each, and as many runs on the oracle's 700 answers.
     assert len(keys["robots"] & keys["teachers"]) == 12
     assert "178e0bd03e59" in keys["robots"]  # the README names it
+
+
+def test_a_suite_for_a_gpu_is_read_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    read = suite(tmp_path, '[settings]\ndevice = "cuda"', 'env_ids = ["ALE/Pong-v5"]')
+    assert [(c.config.device, c.config.world.n_envs) for c in read.cells] == [("cuda", 128)] * 2
+    with pytest.raises(UserError, match="expected a CUDA GPU for --device cuda, found none"):
+        Bench(read, cells=tmp_path / "cells", out=tmp_path / "out", n_jobs=1, fresh=False).train()
+    assert not (tmp_path / "cells").exists()
+    with pytest.raises(UserError, match="expected --device to be auto, cpu or cuda, got 'gpu'"):
+        suite(tmp_path, '[settings]\ndevice = "gpu"')
