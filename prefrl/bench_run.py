@@ -16,9 +16,10 @@ from prefrl.bench_rerun import differences, find_cell, train_again
 from prefrl.cell import Cell
 from prefrl.cell_folder import CellFolder, read_outcomes, write_outcomes
 from prefrl.checks import resolve_device
-from prefrl.errors import UserError
+from prefrl.errors import UserError, WorldFault
 from prefrl.outcome import Outcome, Row
 from prefrl.suite import Suite
+from prefrl.worlds import make_world
 
 
 class Bench:
@@ -69,10 +70,10 @@ class Bench:
         """Train what is missing, then report.
 
         Raises:
-            UserError: This machine lacks the device of what is missing; nothing was trained.
+            UserError: This machine lacks a device or a world of what is missing; nothing was trained.
         """
         missing = self.missing()
-        _check_devices(missing)
+        _check_here(missing)
         n_here = sum((self.folder / key / "outcome.json").is_file() for key in self.outcomes)
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(
@@ -124,7 +125,7 @@ class Bench:
             raise UserError(
                 f"expected an outcome of {cell.key} ({cell.name}) to compare with, found none; train it first"
             )
-        _check_devices([cell])
+        _check_here([cell])
         now = train_again(cell)
         lines = differences(before, now)
         sys.stdout.write(f"{cell.key} ({cell.name}): " + ("the same, bit for bit\n" if not lines else "not the same\n"))
@@ -132,9 +133,15 @@ class Bench:
         return 1 if lines else 0
 
 
-def _check_devices(cells: list[Cell]) -> None:
+def _check_here(cells: list[Cell]) -> None:
+    """Look for each device, and make each world once: sooner than every cell of it fails."""
     for device in {cell.config.device for cell in cells}:
         resolve_device(device)
+    for cell in {(cell.config.env_id, repr(cell.config.world)): cell for cell in cells}.values():
+        try:
+            make_world(cell.config, n_envs=1, seed=0, views=False).venv.close()
+        except (UserError, WorldFault) as e:
+            raise UserError(f"{e} (in cell {cell.name})") from e
 
 
 def _row(cell: Cell, outcome: Outcome) -> Row:

@@ -138,9 +138,8 @@ def find_spec(env_id: str) -> gym.envs.registration.EnvSpec:
         known = list(gym.registry)
         where = f" after importing {module}" if module else ""
         raise UserError(
-            f"expected a registered Gymnasium id{where}, got {name!r}{nearest(name, known)}; an "
-            "id of your own needs "
-            "its module before it, as in my_game:MyGame-v0"
+            f"expected a registered Gymnasium id{where} (one of your own with its module before it, as in "
+            f"my_game:MyGame-v0), got {name!r}{nearest(name, known)}"
         ) from e
 
 

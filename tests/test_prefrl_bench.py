@@ -293,12 +293,28 @@ gym.register("Never-v0", Never, max_episode_steps=50)
 """
 
 
+def test_a_world_that_is_not_there_is_said_before_anything_is_trained(tmp_path: Path, bench: Bench) -> None:
+    suite = tmp_path / "two.toml"
+    for env_id, words in (
+        ("HalfCheeta-v5", "got 'HalfCheeta-v5'; did you mean HalfCheetah-v5"),
+        ("ALE/Pung-v5", "no Atari game is called 'ALE/Pung-v5'; did you mean ALE/Pong-v5?"),
+        ("no_such:Game-v0", "expected a module no_such for no_such:Game-v0, found none"),
+    ):
+        suite.write_text(f'env_ids = ["prefrl/Dot-v0", "{env_id}"]\nlabels = [20]\n', encoding="utf-8")
+        assert bench(str(suite), tmp_path) == 2
+        assert words in bench.err
+        assert bench.err.endswith(f"(in cell {env_id}, 20 labels, oracle, disagreement, seed 0)\n") or "ALE" in env_id
+        assert bench.err.count("\n") == 1
+        assert not (tmp_path / "cells").exists()
+
+
 @pytest.mark.bench
 def test_a_training_that_crashes_is_tried_again_and_reported_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench
 ) -> None:
     (tmp_path / "crashing.py").write_text(GAME, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, (tmp_path, ROOT / "tests", ROOT))))
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("MARK", str(tmp_path / "mark"))
     suite = tmp_path / "crash.toml"
     env_ids = ["crashing:Never-v0", "crashing:Once-v0", "games:SlideGame-v0"]
