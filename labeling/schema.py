@@ -160,14 +160,30 @@ def _check_file(connection: sqlite3.Connection, path: Path) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (n_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-        n_bytes = path.stat().st_size
-    if damage == ["ok"] and n_bytes % page_size:  # SQLite takes the missing part of a page for zeros
+        n_whole, n_more = divmod(path.stat().st_size, page_size)
+        is_whole = not n_more or _is_in_wal(path, n_whole + 1, page_size)
+    if damage == ["ok"] and not is_whole:  # SQLite takes the missing part of a page for zeros
         damage = [f"its last page of {page_size} bytes is cut short"]
     if damage != ["ok"]:
         raise damaged(path, damage[0])
     if application_id != APPLICATION_ID and (application_id or n_objects):
         raise StoreError(f"{path} is an SQLite file, but not a label store")
     _check_version(_user_version(connection), path)
+
+
+def _is_in_wal(path: Path, page: int, page_size: int) -> bool:
+    """Whether the write-ahead log holds a page, counted from 1.
+
+    Power that is cut in a checkpoint may leave that page half written in the store itself: nothing is amiss, since it is
+    read from the log until it has been copied as a whole. Frames: https://www.sqlite.org/fileformat2.html#walformat
+    """
+    try:
+        log = path.with_name(f"{path.name}-wal").read_bytes()
+    except FileNotFoundError:
+        return False
+    salt, frame_size = log[16:24], 24 + page_size
+    frames = (log[at : at + 24] for at in range(32, len(log) - frame_size + 1, frame_size))
+    return any(int.from_bytes(frame[:4], "big") == page and frame[8:16] == salt for frame in frames)
 
 
 def _check_version(version: int, path: Path) -> None:

@@ -316,6 +316,32 @@ def test_an_older_sqlite_turns_wal_off_or_refuses(path: Path, set_wal: Callable[
     again.close()
 
 
+def test_a_page_half_written_by_a_checkpoint_is_read_from_the_log(
+    path: Path, set_wal: Callable[[bool, bool], None], tmp_path: Path
+) -> None:
+    set_wal(True, True)
+    log = path.with_name(f"{path.name}-wal")
+    cut = tmp_path / "cut" / path.name
+    cut.parent.mkdir()
+    with Store(path) as store:
+        store.add_queries([make_query(number) for number in range(300)])
+        whole, logged = path.read_bytes(), log.read_bytes()
+    checkpointed = path.read_bytes()  # as closing has left it
+    assert len(whole) < len(checkpointed)
+    for n_bytes in (len(whole) + 1000, len(checkpointed) - 1000):  # where the power was cut
+        for may_write in (False, True):
+            cut.write_bytes(checkpointed[:n_bytes])
+            cut.with_name(log.name).write_bytes(logged)
+            with Store(cut) if may_write else Store.open_read_only(cut) as store:
+                assert len(store.queries()) == 300
+    assert cut.read_bytes() == checkpointed
+    for lost in (b"", logged[:16] + bytes(8) + logged[24:]):  # no log, or one of another time
+        cut.write_bytes(checkpointed[:-1000])
+        cut.with_name(log.name).write_bytes(lost)
+        with pytest.raises(DamagedStoreError, match="is damaged"):
+            Store.open_read_only(cut)
+
+
 def test_the_file_system_is_looked_up(tmp_path: Path) -> None:
     if sys.platform.startswith("linux"):
         assert disk.is_local(Path("/proc/self")) is False
