@@ -174,7 +174,7 @@ def _check_file(connection: sqlite3.Connection, path: Path) -> None:
 def _is_in_wal(path: Path, page: int, page_size: int) -> bool:
     """Whether the write-ahead log holds a page, counted from 1.
 
-    Power that is cut in a checkpoint may leave that page half written in the store itself: nothing is amiss, since it is
+    Power that is cut in a checkpoint may leave that page half written in the store itself: nothing is amiss, as it is
     read from the log until it has been copied as a whole. Frames: https://www.sqlite.org/fileformat2.html#walformat
     """
     try:
