@@ -113,7 +113,7 @@ def test_the_command_trains_the_same_cell(name: str) -> None:
     assert words[:2] == ["prefrl", "train"]
     back, resume = parse_train(words[2:])
     assert not resume
-    plain = toy()
+    plain = default_config(config.env_id, device=config.device)
     same = {f: getattr(plain, f) for f in ("run_dir", "progress", "checkpoint_steps", "people")}
     assert back == replace(config, **same)
     assert cell_key(back) == cell_key(config)
