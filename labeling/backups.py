@@ -97,6 +97,8 @@ class Backups:
             sqlite3.DatabaseError: if the store turns out to be damaged.
         """
         seq = last_seq(connection)
+        if self._seq is None:  # a crash may have come between the name of the newest and the end of the oldest
+            self._prune(max(map(seq_of, found(self._store_path)), default=0))
         if self._is_due(seq) and not self._is_made_elsewhere(seq):
             self.make(connection, seq)
 
@@ -120,7 +122,6 @@ class Backups:
         now = self._clock()
         if self._seq is None:
             self._seq = max(map(seq_of, found(self._store_path)), default=0)
-            self._prune(self._seq)  # a crash may have come between the name of the newest and the end of the oldest
         if seq == self._seq or (self._has_failed and now < self._retry_at):
             return False
         return not self._seq or seq - self._seq >= EVERY_LABELS or now - self._at >= EVERY_SECONDS

@@ -93,7 +93,7 @@ def connect(path: Path) -> sqlite3.Connection:
     with sqlite_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
         try:
-            _check_file(connection, path)
+            _check_file(connection, path, may_write=True)
             _set_journal(connection, path)
             _migrate(connection, path)
             _check_schema(connection, path)
@@ -115,7 +115,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
         uri = f"{path.as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
         try:
-            _check_file(connection, path)
+            _check_file(connection, path, may_write=False)
             if _user_version(connection) < len(MIGRATIONS):
                 connection = _migrated_copy(connection)
             _check_schema(connection, path)
@@ -151,7 +151,7 @@ def _user_version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _check_file(connection: sqlite3.Connection, path: Path) -> None:
+def _check_file(connection: sqlite3.Connection, path: Path, *, may_write: bool) -> None:
     # An untrusted file's own triggers and views must not call functions with side effects.
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -160,9 +160,7 @@ def _check_file(connection: sqlite3.Connection, path: Path) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (n_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-        n_whole, n_more = divmod(path.stat().st_size, page_size)
-        is_whole = not n_more or _is_in_wal(path, n_whole + 1, page_size)
-    if damage == ["ok"] and not is_whole:  # SQLite takes the missing part of a page for zeros
+    if damage == ["ok"] and _is_cut_short(connection, path, page_size, may_write=may_write):
         damage = [f"its last page of {page_size} bytes is cut short"]
     if damage != ["ok"]:
         raise damaged(path, damage[0])
@@ -171,19 +169,24 @@ def _check_file(connection: sqlite3.Connection, path: Path) -> None:
     _check_version(_user_version(connection), path)
 
 
-def _is_in_wal(path: Path, page: int, page_size: int) -> bool:
-    """Whether the write-ahead log holds a page, counted from 1.
+def _is_cut_short(connection: sqlite3.Connection, path: Path, page_size: int, *, may_write: bool) -> bool:
+    """Whether a part of the store's last page is missing, and what SQLite reads in its place is zeros.
 
-    Power that is cut in a checkpoint may leave that page half written in the store itself: nothing is amiss, as it is
-    read from the log until it has been copied as a whole. Frames: https://www.sqlite.org/fileformat2.html#walformat
+    Power that is cut in a checkpoint may leave a page half written in the store that the write-ahead log holds: nothing
+    is amiss, as it is read from there. A checkpoint that is made whole settles it, where the store may be written to.
     """
-    try:
-        log = path.with_name(f"{path.name}-wal").read_bytes()
-    except FileNotFoundError:
+    n_whole, n_more = divmod(path.stat().st_size, page_size)
+    if not n_more:
         return False
-    salt, frame_size = log[16:24], 24 + page_size
-    frames = (log[at : at + 24] for at in range(32, len(log) - frame_size + 1, frame_size))
-    return any(int.from_bytes(frame[:4], "big") == page and frame[8:16] == salt for frame in frames)
+    with path.open("rb") as file:
+        file.seek(n_whole * page_size)
+        as_zeros = file.read(n_more).ljust(page_size, b"\0")
+    as_read = connection.serialize()[n_whole * page_size : (n_whole + 1) * page_size]
+    if as_read != as_zeros:
+        return not as_read and not path.with_name(f"{path.name}-wal").exists()  # else it lies behind the store's end
+    if may_write:
+        connection.execute("PRAGMA wal_checkpoint(FULL)")
+    return path.stat().st_size % page_size != 0
 
 
 def _check_version(version: int, path: Path) -> None:

@@ -11,6 +11,8 @@ from prefrl.outcome import Outcome
 
 _STEPS_PER_SECOND = {"robots": 1000.0, "custom": 1000.0, "toy": 1500.0, "atari": 150.0}
 """Rough figures for a CPU core that others share; only until one cell of the kind is done."""
+_ATARI_ON_A_GPU = 4000.0
+"""The same with 16 cores and an H100 (runs/results/atari-gpu.md)."""
 _SECONDS_TO_START = 10.0
 """Importing, evaluating, writing."""
 
@@ -38,4 +40,7 @@ class Costs:
         like = [x for x in self._outcomes if x.env_id == config.env_id]
         same = [x for x in like if x.reward == config.reward]
         speeds = [x.timesteps / x.seconds["total"] for x in same or like if x.seconds.get("total")]
-        return median(speeds) if speeds else _STEPS_PER_SECOND[family(config.env_id)]
+        if speeds:
+            return median(speeds)
+        kind = family(config.env_id)
+        return _ATARI_ON_A_GPU if kind == "atari" and config.device == "cuda" else _STEPS_PER_SECOND[kind]

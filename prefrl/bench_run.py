@@ -17,6 +17,7 @@ from prefrl.cell import Cell
 from prefrl.cell_folder import CellFolder, read_outcomes, write_outcomes
 from prefrl.checks import resolve_device
 from prefrl.errors import UserError, WorldFault
+from prefrl.game_errors import place, said
 from prefrl.outcome import Outcome, Row
 from prefrl.suite import Suite
 from prefrl.worlds import make_world
@@ -135,13 +136,19 @@ class Bench:
 
 def _check_here(cells: list[Cell]) -> None:
     """Look for each device, and make each world once: sooner than every cell of it fails."""
-    for device in {cell.config.device for cell in cells}:
-        resolve_device(device)
+    on_gpu = [cell for cell in cells if cell.config.device == "cuda"]
+    if on_gpu and resolve_device("auto") != "cuda":
+        raise UserError(
+            f"expected a CUDA GPU for {len(on_gpu)} cells that are not trained yet ({on_gpu[0].name}, ...), found "
+            "none; train where there is one, or set device under [settings] to cpu, which is another benchmark"
+        )
     for cell in {(cell.config.env_id, repr(cell.config.world)): cell for cell in cells}.values():
         try:
             make_world(cell.config, n_envs=1, seed=0, views=False).venv.close()
-        except (UserError, WorldFault) as e:
-            raise UserError(f"{e} (in cell {cell.name})") from e
+        except Exception as e:  # whatever a game of the user's raises
+            known = isinstance(e, (UserError, WorldFault))
+            why = str(e) if known else f"{cell.config.env_id} raised {said(e)}{place(e)} as it was made"
+            raise UserError(f"{why} (in cell {cell.name})") from e
 
 
 def _row(cell: Cell, outcome: Outcome) -> Row:

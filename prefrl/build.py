@@ -174,7 +174,9 @@ def _people_queue(config: Config, store: Store) -> PeopleQueue | None:
 def _label_budget(config: Config) -> LabelBudget:
     queries = config.queries
     rollout_steps = config.ppo.n_steps * config.world.n_envs
-    first_round, last_round = _rounds(config.total_timesteps, rollout_steps, queries)
+    first_round, last_round = _rounds(
+        config.total_timesteps, rollout_steps, queries, with_people=config.labeler in PEOPLE
+    )
     initial = min(config.total_labels, max(1, round(config.total_labels * queries.initial_share)))
     return LabelBudget(
         schedule=SCHEDULES[queries.schedule],
@@ -189,10 +191,15 @@ def _label_budget(config: Config) -> LabelBudget:
     )
 
 
-def _rounds(total_steps: int, rollout_steps: int, queries: QueryConfig) -> tuple[int, int]:
-    """Agent steps at the first and at the last round of a run: rounds come at the ends of rollouts."""
+def _rounds(total_steps: int, rollout_steps: int, queries: QueryConfig, *, with_people: bool) -> tuple[int, int]:
+    """Agent steps at the first and at the last round of a run: rounds come at the ends of rollouts.
+
+    Of people every rollout is one: they are asked as soon as there is a clip, and whenever they have answered.
+    """
     n_rollouts = math.ceil(total_steps / rollout_steps)
-    first = min(n_rollouts, max(1, math.ceil(queries.first_round_steps / rollout_steps)))
-    between = math.ceil(queries.round_steps / rollout_steps)
+    wait = 0 if with_people else queries.first_round_steps
+    first = max(math.ceil(wait / rollout_steps), queries.explore_steps // rollout_steps + 1)
+    first = min(n_rollouts, first)
+    between = 1 if with_people else math.ceil(queries.round_steps / rollout_steps)
     last = first + (n_rollouts - first) // between * between
     return first * rollout_steps, last * rollout_steps

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from prefrl.pool import Pool
 from prefrl.reward_model import RewardModel
 
+AT_ONCE_BYTES = 2**26
+"""Of frames that are taken out of the pool together, about."""
+
 
 def score_rollout(model: RewardModel, pool: Pool, n_steps: int) -> tuple[NDArray[np.float32], float]:
     """Learned reward of the newest `n_steps` of each of N environments, (n_steps, N). Changes nothing.
@@ -21,7 +24,7 @@ def score_rollout(model: RewardModel, pool: Pool, n_steps: int) -> tuple[NDArray
     else:
         members = np.empty((model.members, pool.n_envs, n_steps), np.float32)
         within = pool.within_episodes(cuts, n_steps)
-        n_at_once = max(1, 2**26 // (n_steps * pool.layout.step_bytes))  # planes of 64 MiB
+        n_at_once = max(1, AT_ONCE_BYTES // (n_steps * pool.layout.step_bytes))
         for envs in np.split(np.flatnonzero(within), range(n_at_once, int(within.sum()), n_at_once)):
             if len(envs):
                 members[:, envs] = model.member_rewards(pool.obs(cuts.take(envs), n_steps), actions[envs])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -38,14 +38,14 @@ class Tapes:
         """Those that are not in the file yet, (_STEPS_AT_ONCE, N, *A)."""
         self._n_steps = 0
         self._file: BinaryIO | None = None
+        self._close: Callable[[], Any] = lambda: None
 
     def begin(self, seeds: Sequence[int | None]) -> None:
         """All have been reset with these seeds; None where one goes on with the generator it has."""
         self._seeds = list(seeds)
         self._n_steps = 0
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._close()
+        self._file = None
 
     def add(self, actions: NDArray[Any]) -> None:
         """All are about to take these actions, (N, *A)."""
@@ -68,7 +68,10 @@ class Tapes:
         if not self._n_steps:
             return Tape(seed, np.empty(0))
         n_newest = (self._n_steps - 1) % _STEPS_AT_ONCE + 1
-        parts = [part[:, env] for part in self._written()] + [self._newest[:n_newest, env]]
+        try:
+            parts = [part[:, env] for part in self._written()] + [self._newest[:n_newest, env]]
+        except OSError:
+            return None
         return Tape(seed, np.concatenate(parts))
 
     def _is_written(self) -> bool:
@@ -77,8 +80,8 @@ class Tapes:
             return False
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # open as long as the tapes are here
-                weakref.finalize(self, self._file.close)
+                self._file = tempfile.TemporaryFile(buffering=0, dir=_on_disk())  # noqa: SIM115  # as long as the tapes
+                self._close = weakref.finalize(self, self._file.close)
             return self._file.write(self._newest.tobytes()) == self._newest.nbytes
         except OSError:
             return False
@@ -91,3 +94,8 @@ class Tapes:
         while data := self._file.read(self._newest.nbytes):
             yield np.frombuffer(data, self._newest.dtype).reshape(self._newest.shape)
         self._file.seek(0, os.SEEK_END)
+
+
+def _on_disk() -> str | None:
+    """A folder for temporary files that is not in memory, as /tmp may be; None: wherever Python puts them."""
+    return "/var/tmp" if os.access("/var/tmp", os.W_OK | os.X_OK) else None  # noqa: S108  # the file has no name

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from torch.distributions import Distribution
 
 from labeling.clip import ClipFiles
 from labeling.imports import copy_labels, env_id_of
@@ -96,9 +97,8 @@ class _Training:
         if not config.run_dir:
             config = replace(config, run_dir=default_run_dir(config))
         torch.set_num_threads(config.torch_threads)
-        # PPO makes a distribution for each minibatch: looking its numbers over takes an eighth of an update, changes no
-        # bit, and finds nothing that `check_finite` does not find before the policy acts again.
-        torch.distributions.Distribution.set_default_validate_args(False)
+        self.validates = Distribution._validate_args
+        stack.callback(Distribution.set_default_validate_args, self.validates)
         self.config = config
         self.run = RunDir(Path(config.run_dir))
         self.seeds = build.Seeds.of(config.seed)
@@ -153,6 +153,7 @@ class _Training:
             shutil.rmtree(self.run.path)
             raise
         loop.take_in()
+        loop.next_round_at = 0  # there is something to learn from at once
 
     def run_to_end(self) -> Result:
         """Train, then write everything that a finished run holds."""
@@ -215,6 +216,7 @@ class _Training:
             self.people.tell("training")
             self.people.remind()
         self.watch.switch("save")
+        Distribution.set_default_validate_args(self.validates)
         check_finite(self.agent.policy.state_dict(), f"after {self.agent.num_timesteps:,} steps")
         steps = self.agent.num_timesteps
         if self.stopping or self.saver.is_due(steps, self._n_labels(), people=self.people is not None):
@@ -237,6 +239,9 @@ class _Training:
                 val_accuracy=fit.val_accuracy if fit is not None else None,
             )
         )
+        # PPO makes a distribution for each minibatch: looking its numbers over takes an eighth of an update, changes no
+        # bit, and finds nothing that is not found before the policy acts again.
+        Distribution.set_default_validate_args(False)
         self.watch.switch("learn")
 
     def _log(self) -> float | None:

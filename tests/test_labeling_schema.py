@@ -335,11 +335,31 @@ def test_a_page_half_written_by_a_checkpoint_is_read_from_the_log(
             with Store(cut) if may_write else Store.open_read_only(cut) as store:
                 assert len(store.queries()) == 300
     assert cut.read_bytes() == checkpointed
-    for lost in (b"", logged[:16] + bytes(8) + logged[24:]):  # no log, or one of another time
-        cut.write_bytes(checkpointed[:-1000])
-        cut.with_name(log.name).write_bytes(lost)
+    for lost in (
+        b"",
+        logged[:16] + bytes(8) + logged[24:],  # a log of another time
+        logged[:56] + bytes(4096) + logged[4152:],  # one that SQLite does not read: its first frame is damaged
+    ):
+        for may_write in (False, True):
+            cut.write_bytes(checkpointed[:-1000])
+            cut.with_name(log.name).write_bytes(lost)
+            with pytest.raises(DamagedStoreError, match="is damaged"):
+                Store(cut) if may_write else Store.open_read_only(cut)
+
+
+@pytest.mark.parametrize("may_write", [False, True])
+def test_a_store_cut_short_is_damaged_though_a_log_that_was_copied_still_holds_the_page(
+    path: Path, set_wal: Callable[[bool, bool], None], may_write: bool
+) -> None:
+    set_wal(True, True)
+    with Store(path) as store:
+        store.add_queries([make_query(number) for number in range(300)])
+        store._connection.execute("PRAGMA wal_checkpoint(FULL)")
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1000])
         with pytest.raises(DamagedStoreError, match="is damaged"):
-            Store.open_read_only(cut)
+            Store(path) if may_write else Store.open_read_only(path)
+        path.write_bytes(whole)
 
 
 def test_the_file_system_is_looked_up(tmp_path: Path) -> None:

@@ -293,17 +293,35 @@ gym.register("Never-v0", Never, max_episode_steps=50)
 """
 
 
-def test_a_world_that_is_not_there_is_said_before_anything_is_trained(tmp_path: Path, bench: Bench) -> None:
+UNMADE = """\
+import gymnasium as gym
+
+class Unmade(gym.Env):
+    def __init__(self, render_mode=None):
+        raise RuntimeError("no map")
+
+gym.register("Unmade-v0", Unmade, max_episode_steps=50)
+"""
+
+
+def test_a_world_that_is_not_there_is_said_before_anything_is_trained(
+    tmp_path: Path, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unmade.py").write_text(UNMADE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
     suite = tmp_path / "two.toml"
-    for env_id, words in (
-        ("HalfCheeta-v5", "got 'HalfCheeta-v5'; did you mean HalfCheetah-v5"),
-        ("ALE/Pung-v5", "no Atari game is called 'ALE/Pung-v5'; did you mean ALE/Pong-v5?"),
-        ("no_such:Game-v0", "expected a module no_such for no_such:Game-v0, found none"),
+    for env_id, settings, words in (
+        ("HalfCheeta-v5", "", "got 'HalfCheeta-v5'; did you mean HalfCheetah-v5"),
+        ("ALE/Pung-v5", "", "no Atari game is called 'ALE/Pung-v5'; did you mean ALE/Pong-v5?"),
+        ("no_such:Game-v0", "", "expected a module no_such for no_such:Game-v0, found none"),
+        ("unmade:Unmade-v0", "world.own_process = false", "unmade:Unmade-v0 raised RuntimeError: no map in unmade.py"),
     ):
-        suite.write_text(f'env_ids = ["prefrl/Dot-v0", "{env_id}"]\nlabels = [20]\n', encoding="utf-8")
+        lines = [f'env_ids = ["prefrl/Dot-v0", "{env_id}"]', "labels = [20]", "score = false"]
+        lines += ['strategies = ["uniform"]', "[settings]", settings]
+        suite.write_text("\n".join(lines) + "\n", encoding="utf-8")
         assert bench(str(suite), tmp_path) == 2
         assert words in bench.err
-        assert bench.err.endswith(f"(in cell {env_id}, 20 labels, oracle, disagreement, seed 0)\n") or "ALE" in env_id
+        assert bench.err.endswith(f"(in cell {env_id}, 20 labels, oracle, uniform, seed 0)\n")
         assert bench.err.count("\n") == 1
         assert not (tmp_path / "cells").exists()
 

@@ -299,7 +299,7 @@ def test_observations_that_break_their_promise_are_told(counter: Callable[..., s
         ("CartPoel-v1", {}, "got 'CartPoel-v1'; did you mean CartPole-v1"),
         ("no_such_game:MyGame-v0", {}, "a module no_such_game for no_such_game:MyGame-v0"),
         ("json:MyGame-v0", {}, "Gymnasium id after importing json .*, got 'MyGame-v0'"),
-        ("not an id", {}, "expected a registered Gymnasium id "),
+        ("not an id", {}, "expected a registered Gymnasium id .*, got 'not an id'"),
         ("CartPole-v1", {"env_kwargs": {"gravity": 1}}, "unexpected keyword argument 'gravity'"),
         ("CartPole-v1", {"env_kwargs": {"render_mode": "human"}}, "no render_mode"),
         ("CartPole-v1", {"env_kwargs": {"max_episode_steps": -3}}, "at least 1 step, got 1 and -3"),

@@ -100,7 +100,8 @@ def test_a_run_of_pong_trains_stops_goes_on_and_plays_without_a_gpu(tmp_path: Pa
     run = tmp_path / "run"
     small = "--world.n-envs 8 --ppo.n-steps 32 --ppo.batch-size 64 --reward-model.initial-epochs 2 --clip-memory 64"
     words = f"train --env-id ALE/Pong-v5 --device cuda --total-labels 20 -n 1024 --run-dir {run} {small}"
-    words += " --eval.episodes 2 --eval.max-steps 100 --no-progress --queries.round-steps 256"
+    words += " --eval.episodes 2 --eval.max-steps 100 --no-progress"
+    words += " --queries.round-steps 256 --queries.first-round-steps 0"
     command = [sys.executable, "-m", "prefrl.cli"]
     subprocess.run([*command, *shlex.split(words)], check=True, timeout=300)
     checkpoint = load_newest(run / "checkpoints")

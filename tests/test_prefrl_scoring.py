@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from prefrl import scoring
 from prefrl.config import RewardModelConfig
 from prefrl.pool import Layout, Pool
 from prefrl.reward_model import Inputs, RewardModel
@@ -40,11 +41,13 @@ def played(resets: dict[int, int]) -> tuple[Pool, np.ndarray]:
     return pool, seen[-N_STEPS - 1 : -1]
 
 
+@pytest.mark.parametrize("n_at_once", [1, 2, 100])
 @pytest.mark.parametrize("resets", [{}, {1: 8, 3: 4}, dict.fromkeys(range(N_ENVS), 9)], ids=["none", "two", "all"])
 def test_games_that_end_in_a_rollout_have_the_rewards_of_what_was_seen(
-    model: RewardModel, resets: dict[int, int]
+    model: RewardModel, resets: dict[int, int], n_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool, seen = played(resets)
+    monkeypatch.setattr(scoring, "AT_ONCE_BYTES", n_at_once * N_STEPS * pool.layout.step_bytes)
     rewards, disagreement = score_rollout(model, pool, N_STEPS)
     with torch.no_grad():
         members = model.eval().normalized(model(torch.as_tensor(seen), torch.zeros(N_STEPS, N_ENVS))).numpy()

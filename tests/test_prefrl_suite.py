@@ -180,7 +180,7 @@ def test_a_suite_for_a_gpu_is_read_where_there_is_none(tmp_path: Path, monkeypat
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     read = suite(tmp_path, '[settings]\ndevice = "cuda"', 'env_ids = ["ALE/Pong-v5"]')
     assert [(c.config.device, c.config.world.n_envs) for c in read.cells] == [("cuda", 128)] * 2
-    with pytest.raises(UserError, match="expected a CUDA GPU for --device cuda, found none"):
+    with pytest.raises(UserError, match=r"expected a CUDA GPU for 2 cells .*ALE/Pong-v5, score, seed 0.*, found none"):
         Bench(read, cells=tmp_path / "cells", out=tmp_path / "out", n_jobs=1, fresh=False).train()
     assert not (tmp_path / "cells").exists()
     with pytest.raises(UserError, match="expected --device to be auto, cpu or cuda, got 'gpu'"):

@@ -429,4 +429,11 @@ def test_the_first_round_may_wait_and_the_agent_does_not_learn_before_it(tmp_pat
 )
 def test_where_the_first_round_waits_the_last_one_still_falls_into_the_run(first: int, rounds: tuple[int, int]) -> None:
     queries = QueryConfig(round_steps=1024, first_round_steps=first)
-    assert _rounds(4096, 512, queries) == rounds
+    assert _rounds(4096, 512, queries, with_people=False) == rounds
+    assert _rounds(4096, 512, queries, with_people=True) == (512, 4096)  # every rollout is a round
+
+
+def test_rounds_begin_when_exploring_has_ended() -> None:
+    queries = QueryConfig(round_steps=1536, explore_steps=1100)
+    assert _rounds(4096, 512, queries, with_people=False) == (1536, 3072)
+    assert _rounds(4096, 512, QueryConfig(round_steps=1024, explore_steps=1024), with_people=False) == (1536, 3584)
