@@ -181,6 +181,8 @@ def _is_cut_short(connection: sqlite3.Connection, path: Path, page_size: int, *,
     with path.open("rb") as file:
         file.seek(n_whole * page_size)
         as_zeros = file.read(n_more).ljust(page_size, b"\0")
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):  # not even its first page is whole
+        return True
     as_read = connection.serialize()[n_whole * page_size : (n_whole + 1) * page_size]
     if as_read != as_zeros:
         return not as_read and not path.with_name(f"{path.name}-wal").exists()  # else it lies behind the store's end

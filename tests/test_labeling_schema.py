@@ -362,6 +362,17 @@ def test_a_store_cut_short_is_damaged_though_a_log_that_was_copied_still_holds_t
         path.write_bytes(whole)
 
 
+@pytest.mark.parametrize("n_bytes", [1, 16, 4095, 4097])
+@pytest.mark.parametrize("may_write", [False, True])
+def test_a_store_of_which_hardly_anything_is_left_is_damaged(path: Path, n_bytes: int, may_write: bool) -> None:
+    with Store(path) as store:
+        store.add_queries([make_query()])
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(DamagedStoreError, match="is damaged"):
+        Store(path) if may_write else Store.open_read_only(path)
+    assert path.stat().st_size == n_bytes
+
+
 def test_the_file_system_is_looked_up(tmp_path: Path) -> None:
     if sys.platform.startswith("linux"):
         assert disk.is_local(Path("/proc/self")) is False
