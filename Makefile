@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --durations 20
 
-.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer robots-table bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
+.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer bench-fits bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -46,15 +46,15 @@ bench-speed: venv  ## Wall clock on preferences against wall clock on the score,
 bench-atari: venv  ## The same on Pong, one pair of 20k steps
 	$(BIN)/python -m runs.speed --env-id ALE/Pong-v5 --steps 20000 --labels 100 --pairs 1 --out runs/results/speed-pong.md
 
-robots-table: venv  ## The table of runs/results/robots.md: 33 runs of 300k steps, about 45 minutes
-	$(BIN)/python -m runs.robots_table
-
 bench-peer: venv  ## The strongest peer beside us, run after run; PEER is the Python of its environment; about 40 minutes
 	$(BIN)/python -m runs.peer --peer-python $(PEER)
 
 people: venv  ## The window and the page in front of a training, with the promised times; wants a quiet machine, 5 minutes
 	PREFRL_QUIET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/test_people_for_real_*.py tests/test_labeling_window.py \
 		tests/test_labeling_page.py -k "for_real or sixty or 150_ms"
+
+bench-fits: venv  ## What each setting of the fit makes of agents it was not asked about; needs runs/queries.toml, 15 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m runs.fits
 
 bench-taught: venv  ## A Hopper that leans back, a dot that goes left: what no score says; about 10 minutes
 	$(BIN)/python -m runs.taught
