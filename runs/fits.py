@@ -209,4 +209,8 @@ def quiet() -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as e:
+        sys.stderr.write(f"prefrl: {e}\n")
+        sys.exit(2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from prefrl.config import RewardModelConfig
+from prefrl.errors import UserError
 from prefrl.fit_data import Answered
 from runs import fits
 from runs.fits import Behaviour, Verdict, judge, row, windows
@@ -54,5 +55,5 @@ def test_a_row_has_its_gain_over_the_first_on_the_same_labels() -> None:
 
 def test_without_trained_cells_it_says_what_to_do(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["fits", "--cells", str(tmp_path)])
-    with pytest.raises(fits.UserError, match=r"expected trained cells of runs/queries\.toml .* prefrl bench"):
+    with pytest.raises(UserError, match=r"expected trained cells of runs/queries\.toml .* prefrl bench"):
         fits.main()
