@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 from stable_baselines3 import PPO
 
@@ -41,6 +42,7 @@ from prefrl.reward_model import Inputs, RewardModel
 from prefrl.suite import read_suite
 
 OUT = Path("runs/results/fits.md")
+CONSOLE = Console(stderr=True)
 N_ENVS, N_STEPS, WINDOW, PAIRS = 4, 500, 25, 20_000
 N_SETS = 14
 """Trainings of each robot whose labels are fitted, the suite's first (two seeds); the policies of all are judged."""
@@ -189,23 +191,18 @@ def main() -> None:
     ]
     for env_id in dict.fromkeys(cell.config.env_id for cell, _ in places):
         mine = [(cell, folder) for cell, folder in places if cell.config.env_id == env_id]
-        behaviours = [behave(cell, folder) for cell, folder in track(mine, f"{env_id}: policies", disable=quiet())]
+        behaviours = [behave(cell, folder) for cell, folder in track(mine, f"{env_id}: policies", console=CONSOLE)]
         answers = [labels_of(folder) for cell, folder in mine if cell.config.reward != "score"][:N_SETS]
         lines += ["", f"## {env_id}: {len(answers)} sets of labels, {len(behaviours)} policies", ""]
         lines += ["| fit | within | between | pairs | gain within |", "|---|---|---|---|---|"]
         base: list[Verdict] = []
-        for name, config in track(SETTINGS.items(), f"{env_id}: fits", disable=quiet()):
+        for name, config in track(SETTINGS.items(), f"{env_id}: fits", console=CONSOLE):
             verdicts = [judge(answered, config, behaviours) for answered in answers]
             base = base or verdicts
             lines.append(row(name, verdicts, base))
     text = "\n".join([*lines, ""])
     sys.stdout.write(text)
     OUT.write_text(text)
-
-
-def quiet() -> bool:
-    """Whether nobody looks at progress bars."""
-    return not sys.stderr.isatty()
 
 
 if __name__ == "__main__":
