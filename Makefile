@@ -53,7 +53,7 @@ people: venv  ## The window and the page in front of a training, with the promis
 	PREFRL_QUIET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s tests/test_people_for_real_*.py tests/test_labeling_window.py \
 		tests/test_labeling_page.py -k "for_real or sixty or 150_ms"
 
-bench-fits: venv  ## What each setting of the fit makes of agents it was not asked about; needs runs/queries.toml, 15 minutes
+bench-fits: venv  ## What each setting of the fit makes of agents it was not asked about; needs the cells of runs/queries.toml, 15 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m runs.fits
 
 bench-taught: venv  ## A Hopper that leans back, a dot that goes left: what no score says; about 10 minutes

@@ -1,7 +1,7 @@
 """Fits: does a reward model know what other agents do? Each setting of the fit, judged without training an agent.
 
-    prefrl bench runs/queries.toml     # trainings whose labels are fitted, and whose policies are judged; 45 minutes
-    make bench-fits                    # python -m runs.fits; 15 minutes
+    prefrl bench runs/queries.toml --fresh     # trainings whose labels are fitted, and whose policies are judged
+    make bench-fits                            # python -m runs.fits; 15 minutes
 
 The labels of two seeds of the suite's trainings are fitted at once under each setting. The fitted model then scores
 what all the suite's policies do on that robot, actions drawn as in training, and is held against the env reward over
@@ -50,7 +50,7 @@ N_SETS = 14
 BASE = RewardModelConfig(
     members=3, batch_size=64, initial_epochs=1, min_batches=250, crop=1.0, center=0.0, smooth=0.0, dynamics=0.0
 )
-"""3 members, minibatches of 64, at least 250 gradient steps; said in full, so that it stays what it is."""
+"""3 members, minibatches of 64, 250 gradient steps unless it stops early; in full, so that it stays what it is."""
 
 SEVEN = replace(BASE, members=7, batch_size=16)
 SETTINGS = {
@@ -176,11 +176,11 @@ def main() -> None:
     parser.add_argument("--cells", type=Path, default=Path("runs/cells"), help="where they are")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    suite = read_suite(args.suite)
-    places = [(cell, CellFolder(args.cells / cell.key)) for cell in suite.cells]
+    places = [(cell, CellFolder(args.cells / cell.key)) for cell in read_suite(args.suite).cells]
     places = [(cell, folder) for cell, folder in places if folder.outcome.is_file()]
     if not any(cell.config.reward != "score" for cell, _ in places):
-        raise UserError(f"expected trained cells of {args.suite} in {args.cells}, got none; prefrl bench {args.suite}")
+        remedy = f"prefrl bench {args.suite} --fresh"
+        raise UserError(f"expected trained cells of {args.suite} in {args.cells}, got none; {remedy}")
     lines = [
         "# Fits: what the reward model makes of agents it was not asked about",
         "",
