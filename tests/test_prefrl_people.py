@@ -80,10 +80,15 @@ def trainers() -> Iterator[list[subprocess.Popen[str]]]:
     for trainer in started:
         if trainer.poll() is None:
             os.killpg(trainer.pid, signal.SIGKILL)
+        assert trainer.stdout is not None
+        if not trainer.stdout.closed:  # or it would be left to a later test, whose failure it would be
             trainer.communicate()
 
 
 TOY = ("--env-id", "prefrl/Dot-v0", "--labeler", "web", "--port", "0", "--eval.episodes", "2")
+# A training does not wait at its end for the answers that its queue lacks, and nothing is drawn after it: a person on a busy
+# machine would wait for ever. It does wait, before its first fit, for all that are due. So all are due by the first rollout.
+UNHURRIED = ("--queries.label-window", "0.05")
 
 
 @pytest.mark.slow
@@ -107,6 +112,7 @@ def test_people_teach_while_the_agent_trains_and_a_resumed_run_goes_on_where_the
     waiting = [w.query_id for w in person.store.waiting()]
 
     trainers.append(start(run.path, "--resume"))
+    person.desk = Desk(person.store, is_drawn=lambda _: True, repeat_share=0.1)  # nothing is drawn after the training
     person.answer(36)  # three repeats in each thirty, which the trainer doesn't count
     said, _ = trainers[1].communicate(timeout=DEADLINE_SECONDS)
     assert trainers[1].returncode == 0, said
@@ -116,7 +122,8 @@ def test_people_teach_while_the_agent_trains_and_a_resumed_run_goes_on_where_the
     assert asked_once == sorted(asked_once)
     assert asked_once[30 - sum(q in repeats for q in person.given[:30]) :][: len(waiting)] == waiting
     result = run.read_result()
-    assert result["labels"] == 66 - len(repeats)
+    assert len(repeats) == 6
+    assert 60 - 8 <= result["labels"] <= 60  # it ends without the last ones, where they are no more than its queue
     assert [x.query_id for x in person.store.current_labels()] == person.given
     person.close()
 
@@ -127,7 +134,8 @@ def test_a_run_stopped_while_its_first_answers_were_waited_for_goes_on(
 ) -> None:
     """The agent has not acted yet in the new process, so that there is nothing to ask about but what waits."""
     run = RunDir(tmp_path / "run")
-    trainers.append(start(run.path, *TOY, "--total-labels", "80", "--total-timesteps", "6000", "--repeat-share", "0"))
+    flags = (*TOY, *UNHURRIED, "--total-labels", "80", "--total-timesteps", "6000", "--repeat-share", "0")
+    trainers.append(start(run.path, *flags))
     until(run.labels.exists, "the store")
     person = Person(run, "ann", repeat_share=0.0)
     until(lambda: bool(person.store.waiting()), "a query")
@@ -174,7 +182,7 @@ def test_runs_of_people_and_of_the_oracle_read_the_same(tmp_path: Path, trainers
     trained = ["train", "--env-id", "prefrl/Dot-v0", "--eval.episodes", "2", *flags]
     assert cli.main([*trained, "--labeler", "oracle", "--run-dir", str(runs["oracle"].path)]) == 0
     for name in ("page", "window"):  # both stand on the desk, and differ in nothing that is stored
-        trainers.append(start(runs[name].path, *TOY, *flags))
+        trainers.append(start(runs[name].path, *TOY, *UNHURRIED, *flags))
         until(runs[name].labels.exists, "the store")
         person = Person(runs[name], name)
         person.answer(26)
@@ -279,7 +287,7 @@ def test_a_machine_without_opengl_says_so_before_anything_is_written(tmp_path: P
 def test_a_damaged_clip_is_withdrawn_and_said(tmp_path: Path, trainers: list[subprocess.Popen[str]]) -> None:
     """By the drawing worker, which finds it; the trainer tells, and goes on."""
     run = RunDir(tmp_path / "run")
-    trainers.append(start(run.path, *TOY, "--total-labels", "20", "--total-timesteps", "4000"))
+    trainers.append(start(run.path, *TOY, *UNHURRIED, "--total-labels", "20", "--total-timesteps", "4000"))
     until(run.labels.exists, "the store")
     person = Person(run, "ann")
     until(lambda: bool(person.store.queries()), "a query")
