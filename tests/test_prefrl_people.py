@@ -86,8 +86,8 @@ def trainers() -> Iterator[list[subprocess.Popen[str]]]:
 
 
 TOY = ("--env-id", "prefrl/Dot-v0", "--labeler", "web", "--port", "0", "--eval.episodes", "2")
-# A training does not wait at its end for the answers that its queue lacks, and nothing is drawn after it: a person on a busy
-# machine would wait for ever. It does wait, before its first fit, for all that are due. So all are due by the first rollout.
+# A training does not wait at its end for the answers that its queue lacks, and nothing is drawn after it: a person on a
+# busy machine would wait for ever. It does wait, before its first fit, for all that are due. So all are due at once.
 UNHURRIED = ("--queries.label-window", "0.05")
 
 
