@@ -107,7 +107,6 @@ class People:
     def tell(self, state: str) -> None:
         """Write how the agent is for those who label."""
         if self.config.labeler == "web" and time.monotonic() - self._newest_at > _NEWEST_EVERY_SECONDS:
-            self._newest_at = time.monotonic()
             self._show_newest()
         self.say_withdrawn()
         write_status(
@@ -183,12 +182,15 @@ class People:
         if not self.loop.recorder.has_pool:
             return
         pool, facts = self.loop.recorder.pool, self.loop.asker.facts
-        n_steps = min(_NEWEST_STEPS, max(1, round(_NEWEST_SECONDS * facts.frame_rate)), pool.n_steps)
-        if n_steps < facts.n_steps or not pool.can_cut(n_steps):
+        n_steps = min(_NEWEST_STEPS, round(_NEWEST_SECONDS * facts.frame_rate))
+        # Longer than a query's: a file is named by what is in it, and this one is deleted when the next is there.
+        n_steps = min(max(n_steps, facts.n_steps + 1), pool.n_steps)
+        if n_steps <= facts.n_steps or not pool.can_cut(n_steps):
             return
         files = ClipFiles(self.run.clips)
         cuts = pool.sample(1, n_steps, np.random.default_rng(), recent_steps=2 * n_steps)
         (clip,) = cut_clips(replace(facts, n_steps=n_steps), Cuts(cuts.envs, cuts.starts), pool, self._steps())
+        self._newest_at = time.monotonic()
         before, self._newest = self._newest, files.write(clip)
         if before is not None and before != self._newest:
             files.path(before).unlink(missing_ok=True)

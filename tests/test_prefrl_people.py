@@ -302,3 +302,26 @@ def test_a_damaged_clip_is_withdrawn_and_said(tmp_path: Path, trainers: list[sub
     assert f"query {damaged.query_id} is withdrawn: clip file {path} is damaged" in said
     assert damaged.query_id not in person.given
     person.close()
+
+
+@pytest.mark.slow
+def test_what_the_agent_did_lately_is_longer_than_a_querys_clip(
+    tmp_path: Path, trainers: list[subprocess.Popen[str]]
+) -> None:
+    """Files are named by what is in them, and this one is deleted: it must never be one that people are asked about."""
+    run = RunDir(tmp_path / "run")
+    flags = ("--clip-seconds", "8", "--clips.max-clip-steps", "80", "--env-kwargs", "max_episode_steps:200")
+    trainers.append(start(run.path, *TOY, *flags))
+
+    def newest() -> str | None:
+        status = read_status(run.status)
+        return None if status is None else status.newest_clip
+
+    until(lambda: newest() is not None, "a clip of what the agent did lately")
+    clip_id = newest()
+    assert clip_id is not None
+    files = ClipFiles(run.clips)
+    assert len(files.read(clip_id).obs) == 81
+    with Store(run.labels) as store:
+        until(lambda: bool(store.queries()), "a query")
+        assert {len(files.read(clip).obs) for query in store.queries() for clip in query.clip_ids} == {80}
