@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from stores import make_label, make_query
-from test_labeling_web import Person
+from web_people import Person
 from web_site import Site, make_site, running
 
 from labeling import clocks

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from stores import make_clip, make_label, make_query
-from test_labeling_web import Person
 from test_labeling_window import Sitting, make_run
+from web_people import Person
 from web_site import make_site, running
 
 from labeling.choice import Choice
