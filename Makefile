@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --durations 20
 
-.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer bench-fits bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
+.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer bench-fits bench-fits-frames bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -55,6 +55,9 @@ people: venv  ## The window and the page in front of a training, with the promis
 
 bench-fits: venv  ## What each setting of the fit makes of agents it was not asked about; needs the cells of runs/queries.toml, 15 minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m runs.fits
+
+bench-fits-frames: venv  ## What settings of the fit make of a game's answers that it never saw; RUN is a run on frames; 15 minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m runs.fits_frames $(RUN)
 
 bench-taught: venv  ## A Hopper that leans back, a dot that goes left: what no score says; about 10 minutes
 	$(BIN)/python -m runs.taught

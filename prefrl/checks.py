@@ -109,7 +109,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "checkpoint_steps": _FROM_1,
     "world.n_envs": _FROM_1,
     "world.horizon": _FROM_1,
-    "world.frame_size": (36, 210),
+    "world.frame_size": (36, 160),
     "clips.memory_mib": _FROM_1,
     "queries.candidate_factor": _FROM_1,
     "queries.random_share": _SHARE,

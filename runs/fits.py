@@ -39,6 +39,7 @@ from prefrl.fit import Fitter
 from prefrl.fit_data import Answered
 from prefrl.recall import recall
 from prefrl.reward_model import Inputs, RewardModel
+from prefrl.rundir import RunDir
 from prefrl.suite import read_suite
 
 OUT = Path("runs/results/fits.md")
@@ -120,15 +121,15 @@ def behave(cell: Cell, folder: CellFolder) -> Behaviour:
     return Behaviour(np.stack(seen, axis=1), np.stack(acted, axis=1), windows(np.stack(rewarded, axis=1)))
 
 
-def labels_of(folder: CellFolder) -> Answered:
-    """All labels of a done cell, as its last fit saw them."""
+def labels_of(run: RunDir) -> Answered:
+    """All labels of a done run, as its last fit saw them."""
     answers = Answers()
-    with tempfile.TemporaryDirectory() as beside:  # opening a store may write to it, and a cell is left as it is
+    with tempfile.TemporaryDirectory() as beside:  # opening a store may write to it, and a run is left as it is
         copy = Path(beside) / "labels.sqlite"
-        copy.write_bytes(folder.run.labels.read_bytes())
+        copy.write_bytes(run.labels.read_bytes())
         with Store(copy) as store:
             labels = store.labels_after(0)
-            recall([label.query_id for label in labels], store, ClipFiles(folder.run.clips), answers)
+            recall([label.query_id for label in labels], store, ClipFiles(run.clips), answers)
             answers.take_in(labels)
     answered = answers.answered()
     assert answered is not None
@@ -192,7 +193,7 @@ def main() -> None:
     for env_id in dict.fromkeys(cell.config.env_id for cell, _ in places):
         mine = [(cell, folder) for cell, folder in places if cell.config.env_id == env_id]
         behaviours = [behave(cell, folder) for cell, folder in track(mine, f"{env_id}: policies", console=CONSOLE)]
-        answers = [labels_of(folder) for cell, folder in mine if cell.config.reward != "score"][:N_SETS]
+        answers = [labels_of(folder.run) for cell, folder in mine if cell.config.reward != "score"][:N_SETS]
         lines += ["", f"## {env_id}: {len(answers)} sets of labels, {len(behaviours)} policies", ""]
         lines += ["| fit | within | between | pairs | gain within |", "|---|---|---|---|---|"]
         base: list[Verdict] = []

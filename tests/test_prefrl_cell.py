@@ -121,7 +121,7 @@ def test_the_command_trains_the_same_cell(name: str) -> None:
 
 def test_atari_on_a_cpu_and_on_a_gpu_begin_from_presets_of_their_own() -> None:
     cpu, gpu = CONFIGS["Atari on a CPU"], CONFIGS["Atari on a GPU"]
-    assert (cpu.reward_model.pool_pixels, gpu.reward_model.pool_pixels) == (2, 1)
+    assert (cpu.world.frame_size, gpu.world.frame_size) == (42, 84)
     assert command(gpu) == "prefrl train --env-id ALE/Pong-v5 --seed 0 --device cuda"
 
 

@@ -50,7 +50,7 @@ def test_every_world_begins_from_its_own_preset_under_the_suites_settings(tmp_pa
     env_ids = 'env_ids = ["prefrl/Dot-v0", "HalfCheetah-v5", "ALE/Pong-v5"]'
     read = suite(tmp_path, "score = false\n[settings]\ntotal_timesteps = 5\nppo.gamma = 0.5", env_ids)
     assert [c.config.ppo.n_steps for c in read.cells] == [64, 256, 128]
-    assert [c.config.reward_model.pool_pixels for c in read.cells] == [1, 1, 2]
+    assert [c.config.world.frame_size for c in read.cells] == [84, 84, 42]
     assert {(c.config.total_timesteps, c.config.ppo.gamma) for c in read.cells} == {(5, 0.5)}
 
 
