@@ -9,7 +9,7 @@ from prefrl.cell import Cell
 from prefrl.families import family
 from prefrl.outcome import Outcome
 
-_STEPS_PER_SECOND = {"robots": 1000.0, "custom": 1000.0, "toy": 1500.0, "atari": 150.0}
+_STEPS_PER_SECOND = {"robots": 2500.0, "custom": 1000.0, "toy": 1500.0, "atari": 700.0}
 """Rough figures for a CPU core that others share; only until one cell of the kind is done."""
 _ATARI_ON_A_GPU = 4000.0
 """The same with 16 cores and an H100 (runs/results/atari-gpu.md)."""

@@ -37,8 +37,8 @@ def test_durations_are_in_the_words_people_use(seconds: float, words: str) -> No
 def test_costs_are_guessed_by_the_kind_of_world_until_one_like_it_is_done() -> None:
     costs = Costs([])
     assert costs.of(cell()) == pytest.approx(10 + 6000 / 1500)
-    assert costs.of(cell(env_id="HalfCheetah-v5")) == pytest.approx(10 + 6000 / 1000)
-    assert costs.of(cell(env_id="ALE/Pong-v5")) == pytest.approx(10 + 6000 / 150)
+    assert costs.of(cell(env_id="HalfCheetah-v5")) == pytest.approx(10 + 6000 / 2500)
+    assert costs.of(cell(env_id="ALE/Pong-v5")) == pytest.approx(10 + 6000 / 700)
     assert not costs.is_measured(cell())
 
 
@@ -54,7 +54,7 @@ def test_costs_come_from_runs_of_the_same_world_and_kind() -> None:
     assert costs.of(cell()) == pytest.approx(10 + 6000 / 150)  # the median of 200 and 100
     assert costs.is_measured(cell())
     assert not costs.is_measured(cell(env_id="HalfCheetah-v5"))
-    assert costs.of(cell(env_id="HalfCheetah-v5")) == pytest.approx(10 + 6000 / 1000)
+    assert costs.of(cell(env_id="HalfCheetah-v5")) == pytest.approx(10 + 6000 / 2500)
 
 
 def test_a_line_for_each_cell_that_ends_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
