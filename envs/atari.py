@@ -1,9 +1,9 @@
 """Atari: every single-player game of ale-py's C++ vector environment, as one endless stream.
 
 Neither a lost life nor the end of a game reaches the learner: `done` is always False, a game that
-is over starts again inside (Christiano et al. 2017, appendix A), and the score is blacked out in
-what the learner and people see. Teachers and evaluation get the raw score and, as
-`info["episode"]`, the return of each game.
+is over starts again inside (Christiano et al. 2017, appendix A), its frames stacked on the last ones
+of the game before, and the score is blacked out in what the learner and people see. Teachers and
+evaluation get the raw score and, as `info["episode"]`, the return of each game.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class Tape:
         return [self.seed, first, n_steps, *self.actions[: first + n_steps - 1]]
 
 
-def play(rules: Rules, n_envs: int, size: tuple[int, int], *, n_stack: int = 1, rgb: bool = False) -> Any:
-    """Start ALE's C++ vector environment; `size` is (height, width) of its frames."""
+def play(rules: Rules, n_envs: int, size: tuple[int, int], *, rgb: bool = False) -> Any:
+    """Start ALE's C++ vector environment on single frames; `size` is their (height, width)."""
     from ale_py.vector_env import AtariVectorEnv
 
     return AtariVectorEnv(
@@ -86,7 +86,7 @@ def play(rules: Rules, n_envs: int, size: tuple[int, int], *, n_stack: int = 1, 
         n_envs,
         img_height=size[0],
         img_width=size[1],
-        stack_num=n_stack,
+        stack_num=1,
         grayscale=not rgb,
         num_threads=0 if n_envs > 1 else 1,
         reward_clipping=False,  # the raw score is for teachers and evaluation

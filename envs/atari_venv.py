@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
@@ -25,8 +26,11 @@ TAPE_STEPS = 1500
 class AtariVecEnv(VecEnv):
     """ALE's vector environment as an SB3 `VecEnv` that knows no ends.
 
-    After a restart the newest plane of a stack is the new game's first frame, the older ones are
-    black (zeros).
+    Frames are stacked here, across games: after a restart the newest plane is the new game's first
+    frame, the older ones are the last frames of the game before. ALE's own stacks begin each game
+    on black planes, which tell the end of a game like a flag, and which hardly any clip shows: a
+    reward model guesses at them, and the agent learns to lose for that guess. The first stack of
+    all is one frame over and over.
     """
 
     render_mode: str | None = None
@@ -42,8 +46,11 @@ class AtariVecEnv(VecEnv):
         keep_steps: int,
         views: bool,
     ) -> None:
-        self._games = play(rules, n_envs, (frame_size, frame_size), n_stack=n_stack)
-        super().__init__(n_envs, self._games.single_observation_space, self._games.single_action_space)
+        self._games = play(rules, n_envs, (frame_size, frame_size))
+        space = spaces.Box(0, 255, (n_stack, frame_size, frame_size), np.uint8)
+        super().__init__(n_envs, space, self._games.single_action_space)
+        self._stacks = np.zeros((n_envs, *space.shape), np.uint8)
+        """What every environment sees: masked, the newest plane last."""
         self._hidden = [(slice(y, y + h), slice(x, x + w)) for x, y, w, h in hidden]
         self._keep_steps = keep_steps
         """Newest steps of each environment that can be drawn."""
@@ -69,9 +76,9 @@ class AtariVecEnv(VecEnv):
         self._returns[:] = 0.0
         self._lengths[:] = 0
         everywhere = np.ones(self.num_envs, bool)
-        obs: NDArray[np.uint8] = self._start_games(everywhere, everywhere)
+        self._stacks[:] = self._masked(self._start_games(everywhere, everywhere))
         self.reset_infos = self._view_infos()
-        return obs
+        return self._stacks.copy()
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Begin a step with `actions` (n_envs,)."""
@@ -93,15 +100,15 @@ class AtariVecEnv(VecEnv):
             self._returns[over] = 0.0
             self._lengths[over] = 0
             obs = self._start_games(over, over & (self._tape_steps >= TAPE_STEPS))
-        else:
-            self._see(obs)
+        self._stacks[:, :-1] = self._stacks[:, 1:]
+        self._stacks[:, -1:] = self._masked(obs)
         infos = self._view_infos()
         for i, episode in zip(np.flatnonzero(over), episodes, strict=True):
             infos[i]["episode"] = episode
-        return obs, rewards.astype(np.float32), np.zeros(self.num_envs, bool), infos
+        return self._stacks.copy(), rewards.astype(np.float32), np.zeros(self.num_envs, bool), infos
 
     def _start_games(self, where: NDArray[np.bool_], seeded: NDArray[np.bool_]) -> Any:
-        """Restart the games of some environments, some of these on a new tape."""
+        """Restart the games of some environments, some of these on a new tape; the frames of all, (N, 1, H, W)."""
         seeds = np.full(self.num_envs, -1)  # -1: go on with the generator as it stands
         for i in np.flatnonzero(seeded):
             seeds[i] = self._rngs[i].integers(2**31 - 1)
@@ -110,7 +117,6 @@ class AtariVecEnv(VecEnv):
             self._current[i] = self._n_tapes
             self._insert_tape(self.tapes[i], int(seeds[i]))
         obs, _ = self._games.reset(seed=seeds[where], options={"reset_mask": where})
-        self._see(obs)
         return obs
 
     def _insert_tape(self, tapes: dict[int, Tape], seed: int) -> None:
@@ -135,11 +141,11 @@ class AtariVecEnv(VecEnv):
         views.flags.writeable = False
         return [{"view": view} for view in views]
 
-    def _see(self, obs: NDArray[np.uint8]) -> None:
-        """Hide what nobody may see of the observations, in place, and keep the newest planes."""
+    def _masked(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Hide what nobody may see of these frames (N, 1, H, W), in place."""
         for rows, columns in self._hidden:
-            obs[:, :, rows, columns] = 0
-        self._screens = obs[:, -1].copy()
+            frames[:, :, rows, columns] = 0
+        return frames
 
     def get_state(self, n_recent: int) -> dict[str, Any]:
         """What the games go on from, and what draws their `n_recent` newest steps, as plain data.
@@ -149,7 +155,7 @@ class AtariVecEnv(VecEnv):
         return {
             **{name: getattr(self, f"_{name}") for name in _STATE},
             "tapes": [_newest(tapes, n_recent) for tapes in self.tapes],
-            "screens": self._screens,
+            "stacks": self._stacks,
         }
 
     def put_state(self, state: dict[str, Any]) -> None:
@@ -165,8 +171,12 @@ class AtariVecEnv(VecEnv):
             for tapes in state["tapes"]
         ]
         current = [tapes[number] for tapes, number in zip(self.tapes, self._current.tolist(), strict=True)]
-        self._see(replay_all(self._games, current))
-        if not np.array_equal(self._screens, state["screens"]):
+        newest = self._masked(replay_all(self._games, current))[:, 0]
+        if "stacks" in state:
+            self._stacks[:] = state["stacks"]
+        else:  # written when ALE stacked the frames: what stood before the newest is not in it
+            self._stacks[:] = state["screens"][:, None]
+        if not np.array_equal(newest, self._stacks[:, -1]):
             raise WorldError("the games, played again from their seeds and actions, came out differently")
 
     def close(self) -> None:

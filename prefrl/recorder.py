@@ -34,6 +34,8 @@ class Recorder(VecEnvWrapper):
         super().__init__(guard)
         self._memory_mib = memory_mib
         self._n_stack = world.n_stack
+        self._is_endless = world.horizon is None
+        """Whether what begins after an end that the learner is not shown still belongs to the same stretch."""
         self._zeros = np.zeros(self.num_envs, np.float32)
         self._episodes = np.zeros(self.num_envs, np.int64)
         self._episode_steps = np.zeros(self.num_envs, np.int64)
@@ -81,7 +83,8 @@ class Recorder(VecEnvWrapper):
         self.pool.add(self._obs, self._actions, env_rewards, self._views, self._episodes, self._episode_steps)
         self._episode_steps += 1
         for env, info in enumerate(infos):
-            if info.pop("episode", None) is not None or dones[env]:
+            is_over = info.pop("episode", None) is not None and not self._is_endless
+            if is_over or dones[env]:
                 self._episodes[env] += 1
                 self._episode_steps[env] = 0
         # Where the observation is a new episode's first, its view stands in the info of the reset.

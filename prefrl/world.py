@@ -8,7 +8,8 @@ The `VecEnv` keeps three customs in its infos:
 - `info["view"]`, on every step and in `reset_infos`, is the least that lets the *observation just returned* be drawn
   later; absent where views are off, or where the observation is itself the picture.
 - `info["episode"] = {"r": env return, "l": steps}` stands in the info of the step that ended an episode, also where the
-  learner is not shown that end (`done` stays False); the observation returned with it begins the next episode.
+  learner is not shown that end (`done` stays False); the observation returned with it begins the next episode. Clips
+  stay within episodes, but for an endless world (`horizon` None), whose clips show what comes after an end as all else.
 - A `done` that the learner does see is always a time limit: `info["TimeLimit.truncated"]` is True and
   `info["terminal_observation"]` is there.
 

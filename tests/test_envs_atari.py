@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -98,15 +99,16 @@ def test_games_end_unseen_and_are_told_in_the_infos(
         }
 
 
-def test_a_new_game_begins_on_a_black_stack_and_takes_no_step(
+def test_a_new_game_is_stacked_on_the_last_frames_of_the_one_before(
     short_games: tuple[atari.AtariWorld, Stream],
 ) -> None:
+    """Nothing marks an end: every stack is the one before, moved on by a plane."""
     _, stream = short_games
-    for t in [-1, *stream.ends()]:
-        stack = stream.obs[t + 1]
-        assert not stack[:3].any()
-        assert stack[3].any()
-        np.testing.assert_array_equal(stream.obs[t + 2][2], stack[3])
+    assert len(stream.ends()) > 3
+    for before, after in pairwise(stream.obs):
+        np.testing.assert_array_equal(after[:3], before[1:])
+    assert all((plane == stream.obs[0][3]).all() for plane in stream.obs[0])
+    assert all(plane.any() for stack in stream.obs for plane in stack)
 
 
 @pytest.mark.parametrize("first", [0, 40, 220])
