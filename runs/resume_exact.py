@@ -91,7 +91,9 @@ CASES = (
         changes={
             "world": {"frame_size": 42},
             "total_labels": 120,
-            "queries": {"initial_share": 0.3},
+            "queries": {"initial_share": 0.3, "first_round_steps": 0, "label_window": 1.0},
+            # Short fits, as there are many; with dropout, whose draws must go on, too.
+            "reward_model": {"dropout": 0.5, "pool_pixels": 2, "max_batches": 10, "initial_epochs": 10},
             "ppo": {"batch_size": 64},
         },
     ),
