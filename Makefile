@@ -6,7 +6,7 @@ DEMO := demo
 # A process for each core, one torch thread in each; a file's tests stay together and share what they trained.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses auto --dist loadfile --durations 20
 
-.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-atari bench-peer bench-fits bench-fits-frames bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
+.PHONY: help venv demo test test-bench people check lint types fast bench-speed bench-pong bench-peer bench-fits bench-fits-frames bench-taught bench-drawing bench-page bench-interrupted resume-exact kills crash soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -43,8 +43,8 @@ fast: venv
 bench-speed: venv  ## Wall clock on preferences against wall clock on the score, three pairs in turn
 	$(BIN)/python -m runs.speed
 
-bench-atari: venv  ## The same on Pong, one pair of 20k steps
-	$(BIN)/python -m runs.speed --env-id ALE/Pong-v5 --steps 20000 --labels 100 --pairs 1 --out runs/results/speed-pong.md
+bench-pong: venv  ## Pong on 1,000 answers without a GPU, beside the same learner on the score: six trainings of an hour on a core each
+	$(BIN)/prefrl bench runs/pong.toml --jobs 2
 
 bench-peer: venv  ## The strongest peer beside us, run after run; PEER is the Python of its environment; about 40 minutes
 	$(BIN)/python -m runs.peer --peer-python $(PEER)
