@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -176,6 +177,11 @@ class AtariVecEnv(VecEnv):
             self._stacks[:] = state["stacks"]
         else:  # written when ALE stacked the frames: what stood before the newest is not in it
             self._stacks[:] = state["screens"][:, None]
+            warnings.warn(
+                "this checkpoint was written before Atari's frames were stacked across games: the run goes on, but not "
+                "bit for bit as it would have",
+                stacklevel=2,
+            )
         if not np.array_equal(newest, self._stacks[:, -1]):
             raise WorldError("the games, played again from their seeds and actions, came out differently")
 

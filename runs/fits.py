@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -201,14 +201,24 @@ def main() -> None:
             verdicts = [judge(answered, config, behaviours) for answered in answers]
             base = base or verdicts
             lines.append(row(name, verdicts, base))
+    publish(lines, OUT)
+
+
+def publish(lines: list[str], page: Path) -> None:
+    """Print a page, and write it."""
     text = "\n".join([*lines, ""])
     sys.stdout.write(text)
-    OUT.write_text(text)
+    page.write_text(text)
 
 
-if __name__ == "__main__":
+def run_or_say(work: Callable[[], None]) -> None:
+    """Do a script's work; where the user must do something first, say so in one line and exit with 2."""
     try:
-        main()
+        work()
     except UserError as e:
         sys.stderr.write(f"prefrl: {e}\n")
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    run_or_say(main)

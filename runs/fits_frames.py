@@ -10,7 +10,6 @@ the fourth, four times over. Prints and writes runs/results/fits-frames.md.
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
@@ -22,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from prefrl import configfile, worlds
+from prefrl.cell import command
 from prefrl.config import RewardModelConfig
 from prefrl.errors import UserError
 from prefrl.fit import Fitter
@@ -29,7 +29,7 @@ from prefrl.fit_data import Answered
 from prefrl.loss import decisive_accuracy, preference_loss
 from prefrl.reward_model import Inputs, RewardModel
 from prefrl.rundir import RunDir
-from runs.fits import labels_of
+from runs.fits import labels_of, publish, run_or_say
 
 OUT = Path("runs/results/fits-frames.md")
 CONSOLE = Console(stderr=True)
@@ -95,6 +95,7 @@ def judge(answered: Answered, inputs: Inputs, config: RewardModelConfig) -> list
     for part in range(PARTS):
         kept, held_out = np.flatnonzero(dealt != part), np.flatnonzero(dealt == part)
         model = RewardModel(inputs, config, seed=0)
+        torch.manual_seed(0)  # of dropout
         Fitter(model, config, seed=0).fit(part_of(answered, kept))
         rows, prob_left = answered.rows[held_out], torch.as_tensor(answered.prob_left[held_out])
         logits = torch.as_tensor(model.preference_logits(answered.obs[rows], answered.actions[rows]))
@@ -134,8 +135,7 @@ def main() -> None:
         "",
         "Printed by `make bench-fits-frames`; runs/fits_frames.py says what is measured. The answers of",
         "",
-        f"    prefrl train --env-id {config.env_id} --device {config.device} --total-labels {config.total_labels} "
-        f"-n {config.total_timesteps} --seed {config.seed}",
+        f"    {command(config)}",
         "",
         f"{len(answered.label_ids)} answers, {n_ties} of them ties; 3 members, minibatches of {BASE.batch_size}.",
         "",
@@ -144,14 +144,8 @@ def main() -> None:
     ]
     for setting in track(SETTINGS, "fits", console=CONSOLE):
         lines.append(row(setting, judge(answered, inputs, setting.config())))
-    text = "\n".join([*lines, ""])
-    sys.stdout.write(text)
-    OUT.write_text(text)
+    publish(lines, OUT)
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except UserError as e:
-        sys.stderr.write(f"prefrl: {e}\n")
-        sys.exit(2)
+    run_or_say(main)

@@ -130,3 +130,19 @@ def test_another_number_of_environments_is_refused() -> None:
     other.reset()
     with pytest.raises(ValueError, match="of 3 environments, got that of 2"):
         put_envs(other, take_envs(one, 0)[:2])
+
+
+def test_atari_goes_on_from_a_state_that_has_the_newest_frames_alone_and_says_so() -> None:
+    one, other = make("ALE/Pong-v5", seed=1), make("ALE/Pong-v5", seed=2)
+    one.venv.reset()
+    played(one.venv, actions_of(one.venv, 20))
+    state = one.venv.get_state(0)  # type: ignore[attr-defined]  # an AtariVecEnv
+    stacks = state.pop("stacks").copy()
+    other.venv.reset()
+    with pytest.warns(UserWarning, match="not bit for bit"):
+        other.venv.put_state({**state, "screens": stacks[:, -1]})  # type: ignore[attr-defined]  # the same
+    actions = actions_of(one.venv, 4)
+    for action in actions:  # a stack's four planes later nothing tells them apart
+        (seen, *_), (found, *_) = one.venv.step(action), other.venv.step(action)
+    assert isinstance(seen, np.ndarray)
+    assert np.array_equal(seen, found)
