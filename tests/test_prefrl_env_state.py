@@ -145,4 +145,5 @@ def test_atari_goes_on_from_a_state_that_has_the_newest_frames_alone_and_says_so
     for action in actions:  # a stack's four planes later nothing tells them apart
         (seen, *_), (found, *_) = one.venv.step(action), other.venv.step(action)
     assert isinstance(seen, np.ndarray)
+    assert isinstance(found, np.ndarray)
     assert np.array_equal(seen, found)

@@ -9,7 +9,8 @@ import pytest
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from prefrl.errors import UserError, WorldFault
 from prefrl.guard import EpisodeEnd, Guard
@@ -48,7 +49,7 @@ class FakeWorld:
 
     env_id = "Counting-v0"
     frame_rate = 10.0
-    horizon = 5
+    horizon: int | None = 5
     n_stack = 1
     drawer = None
 
@@ -109,6 +110,36 @@ def test_an_explicit_reset_begins_a_new_episode_too() -> None:
     run(recorder, 3)
     cuts = recorder.pool.sample(500, 3, np.random.default_rng(0))
     assert set(cuts.starts.tolist()) == {0, 3}
+
+
+class Unshown(VecEnvWrapper):
+    """Says of every third step that an episode ended with it, and shows the learner no end."""
+
+    n_steps = 0
+
+    def reset(self) -> VecEnvObs:
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        obs, rewards, _, _ = self.venv.step_wait()
+        self.n_steps += 1
+        infos: list[dict[str, Any]] = [{"episode": {"r": 0.0, "l": 3}} if self.n_steps % 3 == 0 else {}]
+        return obs, rewards, np.zeros(1, bool), infos
+
+
+@pytest.mark.parametrize(("horizon", "starts"), [(100, {0, 3}), (None, {0, 1, 2, 3})])
+def test_clips_stay_within_ends_that_are_not_shown_but_in_an_endless_world(
+    horizon: int | None, starts: set[int]
+) -> None:
+    venv = Unshown(DummyVecEnv([Counting]))
+    world = FakeWorld(venv)
+    world.horizon = horizon
+    recorder = Recorder(world, Guard(venv), memory_mib=1)
+    recorder.reset()
+    for _ in range(6):
+        recorder.step(np.array([0]))
+    cuts = recorder.pool.sample(500, 3, np.random.default_rng(0))
+    assert set(cuts.starts.tolist()) == starts
 
 
 def test_the_guard_notes_the_env_return_of_every_episode_that_ends() -> None:
