@@ -36,14 +36,18 @@ class Bench:
 
     def __init__(self, suite: Suite, *, cells: Path, out: Path, n_jobs: int, fresh: bool) -> None:
         self.suite, self.folder, self.out, self.n_jobs = suite, cells, out, n_jobs
-        kept = {} if fresh else read_outcomes(out / "outcomes.jsonl")
+        kept = read_outcomes(out / "outcomes.jsonl")
         self.cells = {cell.key: cell for cell in suite.cells}
         """By key, each once."""
         self.outcomes: dict[str, Outcome] = {}
+        self._older: dict[str, Outcome] = {}
+        """Of cells that are to be trained again: they stand until they are."""
         for key in self.cells:
-            outcome = CellFolder(cells / key).read() or kept.get(key)
+            outcome = CellFolder(cells / key).read()
             if outcome is not None:
                 self.outcomes[key] = outcome
+            elif key in kept:
+                (self._older if fresh else self.outcomes)[key] = kept[key]
 
     def missing(self) -> list[Cell]:
         """Cells to be trained, each once."""
@@ -106,13 +110,18 @@ class Bench:
 
     def write(self) -> int:
         """Write the report, and keep the outcomes beside it."""
-        rows = [_row(cell, self.outcomes[cell.key]) for cell in self.suite.cells if cell.key in self.outcomes]
+        known = self._older | self.outcomes
+        rows = [_row(cell, known[cell.key]) for cell in self.suite.cells if cell.key in known]
         if not rows:
             raise UserError(f"expected at least one cell of {self.suite.path} to be done, found none; train first")
         notes = [self.suite.about] if self.suite.about else []
-        missing = self.missing()
-        if missing:
-            notes.append(f"{len(missing)} of {len(self.cells)} cells are not trained yet.")
+        n_missing = sum(key not in known for key in self.cells)
+        if n_missing:
+            notes.append(f"{n_missing} of {len(self.cells)} cells are not trained yet.")
+        n_older = sum(key not in self.outcomes for key in self._older)
+        if n_older:
+            share = f"{n_older} of {len(self.cells)} cells"
+            sys.stderr.write(f"{share} not trained again; the report has their kept outcomes\n")
         write_outcomes(self.out / "outcomes.jsonl", {row.outcome.cell: row.outcome for row in rows}.values())
         files = write_report(self.out, self.suite.name, rows, f"prefrl bench {self.suite.path}", notes)
         sys.stdout.write(f"report: {files[0]}\n")

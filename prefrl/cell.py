@@ -33,6 +33,7 @@ _OFF: dict[str, Any] = {
     "reward_model.pseudo_confidence": 0.99,
     "reward_model.pseudo_weight": 1.0,
     "reward_model.warm_start": True,
+    "reward_model.shrink": 1.0,
     "reward_model.reward_clip": 0.0,
     "reward_model.uncertainty": 0.0,
 }

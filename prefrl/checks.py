@@ -132,6 +132,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "reward_model.min_batches": (0, math.inf),
     "reward_model.max_batches": (0, math.inf),
     "reward_model.crop": (0.01, 1),
+    "reward_model.shrink": _SHARE,
     "reward_model.center": (0, math.inf),
     "reward_model.smooth": (0, math.inf),
     "reward_model.dynamics": (0, math.inf),

@@ -120,6 +120,9 @@ class RewardModelConfig:
     """Weight of an unlabeled pair beside a label [SURF: 1]."""
     warm_start: bool = True
     """Fit from the weights of the fit before; else from the initial weights, with initial_epochs."""
+    shrink: float = 1.0
+    """With warm_start: share of the weights of the fit before in those that a fit begins from, the rest the initial ones,
+    so that answers learned by heart are forgotten [Ash and Adams 2020, section 4: shrink and perturb]; 1: all of them."""
     bootstrap: bool = True
     """Every member is fitted on its own bootstrap of the labels, and validated on the 1/e it never sees."""
     learning_rate: float = 1e-3

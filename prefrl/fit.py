@@ -118,12 +118,17 @@ class Fitter:
         return obs, actions, (probs[sure] > 0.5).float(), weights
 
     def _begin(self) -> None:
-        """Go on from the weights of the last fit, or from those that there were before the first."""
-        if self.config.warm_start:
+        """Go on from the weights of the last fit, from those that there were before the first, or between the two.
+
+        Fits that each go on from the one before add up to many passes over the oldest labels, a teacher's mistakes among
+        them, however soon each stops: Ash and Adams 2020 shrink the weights and add those of a fresh network.
+        """
+        kept = self.config.shrink if self.config.warm_start else 0.0
+        if kept == 1.0 or not self.n_fits:
             return
         with torch.no_grad():
             for param, initial in zip(self.model.net.parameters(), self._initial, strict=True):
-                param.copy_(initial)
+                param.mul_(kept).add_(initial, alpha=1.0 - kept)
 
     def _epoch(self, data: LabelTensors, optimizer: torch.optim.Optimizer, n_batches: int) -> tuple[Tensor, Tensor]:
         """One pass, or its first minibatches: mean training and validation loss of each member, both (K,).

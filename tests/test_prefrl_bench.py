@@ -177,6 +177,15 @@ def test_outcomes_kept_beside_the_report_count_as_done_unless_all_is_to_be_fresh
     assert "2 cells, 0 done, 2 to train." in bench.out
 
 
+def test_what_is_kept_stands_until_it_is_trained_afresh(done: Path, tmp_path: Path, bench: Bench) -> None:
+    suite, folder = str(done / "two.toml"), copy_of(done, tmp_path)
+    shutil.rmtree(sorted(folder.glob("cells/*/outcome.json"))[0].parent)
+    before = contents(folder / "report")
+    assert bench(suite, folder, "--report", "--fresh") == 0
+    assert "1 of 2 cells not trained again; the report has their kept outcomes" in bench.err
+    assert contents(folder / "report") == before
+
+
 def test_an_outcome_that_is_damaged_is_refused_by_name(done: Path, tmp_path: Path, bench: Bench) -> None:
     folder = copy_of(done, tmp_path)
     with (folder / "report" / "outcomes.jsonl").open("a", encoding="utf-8") as f:

@@ -239,6 +239,33 @@ def test_a_cold_start_forgets_the_fit_before() -> None:
         assert torch.equal(a, b)
 
 
+def test_shrinking_begins_between_the_fit_before_and_the_initial_weights() -> None:
+    fit = fitter(shrink=0.75, epochs=0)
+    initial = [p.detach().clone() for p in fit.model.net.parameters()]
+    fit.fit(linear_answers(40))
+    before = [p.detach().clone() for p in fit.model.net.parameters()]
+    assert not torch.equal(initial[0], before[0])
+    fit._begin()
+    for now, old, first in zip(fit.model.net.parameters(), before, initial, strict=True):
+        torch.testing.assert_close(now, 0.75 * old + 0.25 * first)
+
+
+def test_shrinking_forgets_mistakes_that_fits_in_a_row_learn_by_heart() -> None:
+    """Three answers in ten are turned round, and come in ten portions, each followed by a fit."""
+    answers, strangers = linear_answers(200, flip=0.3), linear_answers(1000, seed=9)
+    right = {}
+    for shrink in (1.0, 0.5):
+        fit = fitter(shrink=shrink)
+        for n in range(20, 201, 20):
+            fit.fit(
+                Answered(answers.obs, answers.actions, answers.rows[:n], answers.prob_left[:n], answers.label_ids[:n])
+            )
+        logits = fit.model.preference_logits(strangers.obs, strangers.actions).mean(axis=0)
+        right[shrink] = np.mean((logits > 0) == (strangers.prob_left > 0.5))
+    print(right)
+    assert right[0.5] > right[1.0] + 0.02
+
+
 def test_unlabeled_pairs_join_where_the_ensemble_is_sure() -> None:
     fit = fitter(pseudo_confidence=0.9, pseudo_weight=0.5)
     fit.fit(linear_answers(200))
