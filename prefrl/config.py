@@ -2,8 +2,8 @@
 
 Sources in brackets: [DRLHP] Christiano et al. 2017 (arXiv 1706.03741), [Ibarz] Ibarz et al. 2018 (arXiv 1811.06521),
 [B-Pref] Lee et al. 2021 (arXiv 2111.03026), [PEBBLE] Lee et al. 2021 (arXiv 2106.05091), [SURF] Park et al. 2022 (arXiv
-2203.10050), [RUNE] Liang et al. 2022 (arXiv 2205.12401). This file imports nothing heavy, so that `--help` stays quick;
-names that choose a function (strategy, schedule, teacher) are checked where the functions are.
+2203.10050), [RUNE] Liang et al. 2022 (arXiv 2205.12401), [Ash] Ash and Adams 2020 (arXiv 1910.08475). This file imports
+nothing heavy, so that `--help` stays quick; names that choose a function (strategy, schedule, teacher) are checked where the functions are.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ class RewardModelConfig:
     warm_start: bool = True
     """Fit from the weights of the fit before; else from the initial weights, with initial_epochs."""
     shrink: float = 1.0
-    """With warm_start: share of the weights of the fit before in those that a fit begins from, the rest the initial ones,
-    so that answers learned by heart are forgotten [Ash and Adams 2020, section 4: shrink and perturb]; 1: all of them."""
+    """With warm_start: share of the weights of the fit before in those that a fit begins from, the rest the initial
+    ones, so that mistakes learned by heart are forgotten [Ash section 4: shrink and perturb]; 1: all of them."""
     bootstrap: bool = True
     """Every member is fitted on its own bootstrap of the labels, and validated on the 1/e it never sees."""
     learning_rate: float = 1e-3

@@ -120,8 +120,9 @@ class Fitter:
     def _begin(self) -> None:
         """Go on from the weights of the last fit, from those that there were before the first, or between the two.
 
-        Fits that each go on from the one before add up to many passes over the oldest labels, a teacher's mistakes among
-        them, however soon each stops: Ash and Adams 2020 shrink the weights and add those of a fresh network.
+        Fits that each go on from the one before add up to many passes over the oldest labels, a teacher's mistakes
+        among them, however soon each stops: Ash and Adams 2020 (section 4) shrink the weights and add fresh noise, here
+        the network's initial weights.
         """
         kept = self.config.shrink if self.config.warm_start else 0.0
         if kept == 1.0 or not self.n_fits:
