@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import KVWriter, Logger, TensorBoardOutputFormat
+from stable_baselines3.common.logger import KVWriter, Logger
 from torch.distributions import Distribution
 
 from labeling.clip import ClipFiles
@@ -281,7 +281,9 @@ class _Training:
     def _logger(self) -> Logger:
         writers: list[KVWriter] = [MetricsCsv(self.run.metrics, self.start_steps)]
         if util.find_spec("tensorboard") is not None:
-            writers.append(TensorBoardOutputFormat(str(self.run.tensorboard)))
+            from prefrl.tensorboard_events import TensorBoardEvents  # an optional dependency of ours
+
+            writers.append(TensorBoardEvents(self.run.tensorboard))
         return Logger(str(self.run.path), writers)
 
     def _checkpoint(self) -> None:
