@@ -46,7 +46,7 @@ bench-speed: venv  ## Wall clock on preferences against wall clock on the score,
 bench-pong: venv  ## Pong on 1,000 answers without a GPU, beside the same learner on the score: six trainings of an hour on a core each
 	$(BIN)/prefrl bench runs/pong.toml --jobs 2
 
-bench-peer: venv  ## The strongest peer beside us, run after run; PEER is the Python of its environment; about 40 minutes
+bench-peer: venv  ## The strongest peer beside us, run after run; PEER is the Python of its environment; about 25 minutes
 	$(BIN)/python -m runs.peer --peer-python $(PEER)
 
 people: venv  ## The window and the page in front of a training, with the promised times; wants a quiet machine, 5 minutes

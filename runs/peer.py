@@ -4,9 +4,11 @@
 
 HalfCheetah and Hopper, 100k steps, 350 answers, three seeds; for each seed the peer, then prefrl, one training at a
 time, so that both meet the same machine. The peer needs an old Gymnasium, whose robots are the v4 ones; prefrl trains
-on v5 without an early end. Both policies are then judged on Gymnasium's own task as it comes, early end and all (v4 for
-the peer's, v5 for ours: the same robot and reward but for v5's corrections). Writes runs/results/peer.md and
-peer.jsonl, and goes on where it was stopped.
+on v5 without an early end. Both policies are then judged on both: Gymnasium's own task as it comes, early end and all,
+and the same where a fall ends nothing, each episode 1,000 steps (v4 for the peer's, v5 for ours: the same robot and
+reward but for v5's corrections). Asked for 100,000 steps the peer trains on more, so that prefrl is trained a second
+time, on as many as the peer's own counter then says. Writes runs/results/peer.md and peer.jsonl, and goes on where it
+was stopped.
 """
 
 from __future__ import annotations
@@ -33,14 +35,14 @@ def run_peer(python: str, task: str, seed: int) -> dict[str, Any]:
     args = [python, "runs/imitation_run.py", f"{task}-v4", "--steps", str(STEPS), "--labels", str(LABELS)]
     done = subprocess.run([*args, "--seed", str(seed)], env=ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    return {"seconds": found["seconds"], "env_return": found["env_return"]}
+    return {name: found[name] for name in ("seconds", "steps_taken", "env_return", "env_return_endless")}
 
 
-def run_ours(task: str, seed: int) -> dict[str, Any]:
+def run_ours(task: str, seed: int, steps: int) -> dict[str, Any]:
     """One training of ours: its seconds, and the return of its policy on Gymnasium's own task."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        args = f"train --env-id {task}-v5 --total-labels {LABELS} --total-timesteps {STEPS} --seed {seed} --no-progress"
+        args = f"train --env-id {task}-v5 --total-labels {LABELS} --total-timesteps {steps} --seed {seed} --no-progress"
         command = [sys.executable, "-m", "prefrl.cli", *args.split(), "--run-dir", str(run)]
         begin = time.perf_counter()
         subprocess.run(command, env=ONE_THREAD, stdout=subprocess.DEVNULL, check=True)
@@ -50,7 +52,7 @@ def run_ours(task: str, seed: int) -> dict[str, Any]:
             "seconds": result["seconds"]["total"],
             "seconds_whole": round(whole, 1),
             "env_return": round(plain_return(f"{task}-v5", run / "policy.zip", seed), 1),
-            "env_return_own": round(result["env_return"], 1),
+            "env_return_endless": round(result["env_return"], 1),
         }
 
 
@@ -72,31 +74,47 @@ def plain_return(env_id: str, policy: Path, seed: int) -> float:
     return mean(returns)
 
 
-def table(runs: list[dict[str, Any]]) -> str:
-    """The page, of the runs there are."""
-    lines = ["| task | seed | imitation s | prefrl s | times as fast | imitation return | prefrl return |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+def table(runs: list[dict[str, Any]], ours: str) -> list[str]:
+    """Lines of the table of the runs there are, with those of prefrl that are called `ours`."""
+    lines = [
+        "| task | seed | imitation s | prefrl s | times as fast | imitation return | prefrl return "
+        "| imitation, no early end | prefrl, no early end |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for run in runs:
-        a, b = run["imitation"], run["prefrl"]
+        a, b = run["imitation"], run[ours]
         lines.append(
             f"| {run['task']} | {run['seed']} | {a['seconds']:.0f} | {b['seconds']:.0f} | "
-            f"{a['seconds'] / b['seconds']:.1f} | {a['env_return']:.0f} | {b['env_return']:.0f} |"
+            f"{a['seconds'] / b['seconds']:.1f} | {a['env_return']:.0f} | {b['env_return']:.0f} | "
+            f"{a['env_return_endless']:.0f} | {b['env_return_endless']:.0f} |"
         )
     for task in TASKS:
         mine = [run for run in runs if run["task"] == task]
         if mine:
-            ratios = [run["imitation"]["seconds"] / run["prefrl"]["seconds"] for run in mine]
-            theirs, ours = (mean(run[name]["env_return"] for run in mine) for name in ("imitation", "prefrl"))
-            lines.append(
-                f"| **{task}** | {len(mine)} seeds | | | **{median(ratios):.1f}** | {theirs:.0f} | {ours:.0f} |"
-            )
+            ratios = [run["imitation"]["seconds"] / run[ours]["seconds"] for run in mine]
+            judged = [(who, how) for how in ("env_return", "env_return_endless") for who in ("imitation", ours)]
+            means = " | ".join(f"{mean(run[who][how] for run in mine):.0f}" for who, how in judged)
+            lines.append(f"| **{task}** | {len(mine)} seeds | | | **{median(ratios):.1f}** | {means} |")
+    return lines
+
+
+def page(runs: list[dict[str, Any]]) -> str:
+    """Both tables, and what they are of."""
+    taken = sorted({run["imitation"]["steps_taken"] for run in runs})
     about = (
-        f"{STEPS:,} steps, {LABELS} answers of a teacher without fault, the same PPO settings, ensembles of 3, pairs\n"
-        "by disagreement; seconds of training alone; returns on Gymnasium's own task, early end and all (v4 for\n"
-        "imitation, v5 for prefrl, which trains without an early end). For each seed one after the other on the same\n"
-        "machine; the last rows are the median ratio and mean returns. Printed by `make bench-peer`."
+        f"{LABELS} answers of a teacher without fault, the same PPO settings, ensembles of 3, pairs by disagreement;\n"
+        "seconds of training alone; returns on Gymnasium's own task, early end and all, and where a fall ends\n"
+        "nothing (v4 for imitation, which trains on the former, v5 for prefrl, which trains on the latter: for it an\n"
+        "early end is a score in disguise). For each seed one after the other on the same machine; the last rows of\n"
+        "each table are the median ratio and mean returns. Printed by `make bench-peer`."
     )
-    return "\n".join(["# The peer beside us: imitation 1.0.1", "", about, "", *lines, ""])
+    more = (
+        "imitation trains once more than it has rounds, and each time to the end of a rollout: asked for "
+        f"{STEPS:,}\nsteps it took {' or '.join(f'{steps:,}' for steps in taken)}, by its own counter."
+    )
+    lines = ["# The peer beside us: imitation 1.0.1", "", about, "", f"## Both asked for {STEPS:,} steps", ""]
+    lines += [*table(runs, "prefrl"), "", "## As many steps as imitation took", "", more, ""]
+    return "\n".join([*lines, *table(runs, "prefrl_as_many"), ""])
 
 
 def main() -> None:
@@ -110,13 +128,14 @@ def main() -> None:
     for seed in SEEDS:
         for task in TASKS:
             if (task, seed) not in done:
-                run = {"task": task, "seed": seed, "imitation": run_peer(args.peer_python, task, seed)}
-                runs.append({**run, "prefrl": run_ours(task, seed)})
+                peer = run_peer(args.peer_python, task, seed)
+                run = {"task": task, "seed": seed, "imitation": peer, "prefrl": run_ours(task, seed, STEPS)}
+                runs.append({**run, "prefrl_as_many": run_ours(task, seed, peer["steps_taken"])})
                 kept.write_text("".join(json.dumps(run) + "\n" for run in runs))
                 sys.stderr.write(f"done: {json.dumps(runs[-1])}\n")
     runs.sort(key=lambda run: (run["task"], run["seed"]))
-    (OUT / "peer.md").write_text(table(runs))
-    sys.stdout.write(table(runs))
+    (OUT / "peer.md").write_text(page(runs))
+    sys.stdout.write(page(runs))
 
 
 if __name__ == "__main__":
