@@ -43,7 +43,7 @@ fast: venv
 bench-speed: venv  ## Wall clock on preferences against wall clock on the score, three pairs in turn
 	$(BIN)/python -m runs.speed
 
-bench-pong: venv  ## Pong on 1,000 answers without a GPU, beside the same learner on the score: six trainings of an hour on a core each
+bench-pong: venv  ## Pong on 1,000 answers without a GPU, beside the same learner on the score: six trainings of 60 to 85 minutes on a core each
 	$(BIN)/prefrl bench runs/pong.toml --jobs 2
 
 bench-peer: venv  ## The strongest peer beside us, run after run; PEER is the Python of its environment; about 25 minutes
