@@ -32,7 +32,7 @@ LAYERS = [
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
     | {"reproduction", "trainer_lock", "labels_health"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
-    | {"drawing_process", "check_env_calls", "agent_state", "checkpoint_v1", "env_state"},
+    | {"drawing_process", "check_env_calls", "agent_state", "checkpoint_v1", "env_state", "tensorboard_events"},
     {"fit", "labelers", "guard"},
     {"fit_step"},
     {"fit_data"},
