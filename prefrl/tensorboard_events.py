@@ -35,7 +35,9 @@ class TensorBoardEvents(KVWriter):
         now = time.time()
         self._append(
             [
-                Event(wall_time=now, step=step, summary=Summary(value=[Summary.Value(tag=key, simple_value=value)]))
+                Event(
+                    wall_time=now, step=step, summary=Summary(value=[Summary.Value(tag=key, simple_value=float(value))])
+                )
                 for key, value in sorted(key_values.items())
                 if isinstance(value, int | float | np.number) and "tensorboard" not in (key_excluded[key] or ())
             ]
