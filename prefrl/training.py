@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib import util
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import KVWriter, Logger
 from torch.distributions import Distribution
 
 from labeling.clip import ClipFiles
@@ -33,10 +30,10 @@ from prefrl.labelers import LabelFunction, function_name
 from prefrl.labels_check import clip_check
 from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
-from prefrl.metrics import MetricsCsv
 from prefrl.people import People, check_people
 from prefrl.progress import ProgressView, Status
 from prefrl.result import summarize
+from prefrl.rollout_log import make_logger, record_rollout
 from prefrl.rundir import RunDir, write_json, write_text
 from prefrl.saving import Saver
 from prefrl.state import put_state, take_state
@@ -200,7 +197,7 @@ class _Training:
         remaining = self.config.total_timesteps - self.agent.num_timesteps
         if remaining <= 0:
             return
-        self.agent.set_logger(self._logger())
+        self.agent.set_logger(make_logger(self.run, self.start_steps))
         hooks = RolloutHooks(self._before_rollout, self._after_rollout)
         with stop_signals(self._stop):
             self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.resumed)
@@ -227,8 +224,8 @@ class _Training:
 
     def _after_rollout(self) -> None:
         """The rollout has its rewards; PPO is about to learn from it."""
-        env_return = self._log()
         loop, config = self.loop, self.config
+        env_return = record_rollout(self.agent, loop, self.watch.total())
         fit = loop.last_fit if loop is not None else None
         self.progress.update(
             Status(
@@ -243,48 +240,6 @@ class _Training:
         # bit, and finds nothing that is not found before the policy acts again.
         Distribution.set_default_validate_args(False)
         self.watch.switch("learn")
-
-    def _log(self) -> float | None:
-        """Record what belongs in metrics.csv and TensorBoard; returns the recent mean env return."""
-        record = self.agent.logger.record
-        loop = self.loop
-        record("time/seconds", self.watch.total())
-        if loop is None:
-            # SB3's own rollout/ep_rew_mean is the env reward here: there is no other.
-            recent = [e["r"] for e in self.agent.ep_info_buffer or ()]
-            env_return = float(np.mean(recent)) if recent else None
-        else:
-            means = loop.episodes.recent_means()
-            env_return = None if means is None else means[0]
-            if means is not None:
-                record("rollout/ep_learned_rew_mean", means[1])
-            record("prefs/labels_total", loop.answers.n_labels)
-            if loop.n_taken_back:
-                record("reward_model/taken_back", loop.n_taken_back)
-            self._log_fit(loop)
-        if env_return is not None:
-            record("rollout/ep_env_rew_mean", env_return)
-        return env_return
-
-    def _log_fit(self, loop: PreferenceLoop) -> None:
-        fit = loop.last_fit
-        if fit is None:
-            return
-        for name in ("loss", "val_loss", "accuracy", "val_accuracy", "label_entropy", "l2", "epochs"):
-            value = getattr(fit, name)
-            if not math.isnan(value):
-                self.agent.logger.record(f"reward_model/{name}", value)
-        self.agent.logger.record("reward_model/disagreement", loop.disagreement)
-        counts = loop.answers.counts()
-        self.agent.logger.record("prefs/skip_rate", counts["skip"] / max(1, sum(counts.values())))
-
-    def _logger(self) -> Logger:
-        writers: list[KVWriter] = [MetricsCsv(self.run.metrics, self.start_steps)]
-        if util.find_spec("tensorboard") is not None:
-            from prefrl.tensorboard_events import TensorBoardEvents  # an optional dependency of ours
-
-            writers.append(TensorBoardEvents(self.run.tensorboard))
-        return Logger(str(self.run.path), writers)
 
     def _checkpoint(self) -> None:
         self.saver.save(self.agent.num_timesteps, self._n_labels(), self._mark())

@@ -22,7 +22,7 @@ LAYERS = [
     {"people"},
     {"watch", "serve_run"},
     {"label_run"},
-    {"result", "state", "gallery", "check_env_game", "saving"},
+    {"result", "state", "gallery", "check_env_game", "saving", "rollout_log"},
     {"evaluate_run"},
     {"build"},
     {"loop", "worlds", "checks"},
