@@ -13,6 +13,8 @@ from stable_baselines3.common.running_mean_std import RunningMeanStd
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
+from prefrl.learn import LearnedRewardBuffer
+from prefrl.return_scale import ReturnScale
 from prefrl.tensor_names import pack_optimizer, prefixed, unpack_optimizer, unprefixed
 
 
@@ -76,6 +78,19 @@ def put_normalizer(agent: PPO, state: dict[str, Any] | None) -> None:
         rms.mean, rms.var, rms.count = its["mean"], its["var"], its["count"]
 
 
+def return_scale_state(agent: PPO) -> dict[str, Any] | None:
+    """How large the learned reward is made for PPO; None where it is left as it is."""
+    scale = _return_scale(agent)
+    return None if scale is None else scale.state()
+
+
+def put_return_scale(agent: PPO, state: dict[str, Any] | None) -> None:
+    """Take over what `return_scale_state` gave."""
+    scale = _return_scale(agent)
+    if scale is not None and state is not None:
+        scale.put_state(state)
+
+
 def generator_state(agent: PPO) -> dict[str, Any]:
     """The generators that belong to the process, but for torch's, which are tensors."""
     return {
@@ -104,6 +119,11 @@ def put_generators(agent: PPO, state: dict[str, Any] | None, tensors: dict[str, 
     np.random.set_state(state["numpy"])  # noqa: NPY002  # as above
     if state["action_space"] is not None:
         agent.action_space._np_random = state["action_space"]
+
+
+def _return_scale(agent: PPO) -> ReturnScale | None:
+    buffer = agent.rollout_buffer
+    return buffer.return_scale if isinstance(buffer, LearnedRewardBuffer) else None
 
 
 def _statistics(normalizer: VecNormalize) -> dict[str, RunningMeanStd]:

@@ -151,7 +151,7 @@ def build_loop(
         config.ppo,
         seed=seeds.policy,
         device=device,
-        normalize_reward=False,
+        normalize_reward=config.ppo.normalize_learned,
         score_rollout=loop.after_rollout,
     )
     return loop

@@ -15,7 +15,8 @@ from prefrl.flags import default_config
 _NO_MATTER = frozenset({"run_dir", "progress", "checkpoint_steps", "people"})
 """Settings that change nothing of how a run comes out."""
 _LEARNING_ONLY = frozenset({"labeler", "total_labels", "labels_from", "clips", "queries", "reward_model", "teacher"})
-"""Settings that a run on the score does not read."""
+_LEARNING_ONLY_INNER = frozenset({"ppo.normalize_learned"})
+"""Settings that a run on the score does not read, whole tables and single ones."""
 _OFF: dict[str, Any] = {
     "queries.stratified": False,
     "world.own_process": True,
@@ -36,6 +37,7 @@ _OFF: dict[str, Any] = {
     "reward_model.shrink": 1.0,
     "reward_model.reward_clip": 0.0,
     "reward_model.uncertainty": 0.0,
+    "ppo.normalize_learned": False,
 }
 """Settings that leave everything as it was before there was such a setting: with it a cell is still the same one."""
 
@@ -77,6 +79,8 @@ def essence(config: Config) -> dict[str, Any]:
         value = getattr(config, f.name)
         inner = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else None
         found |= {f.name: value} if inner is None else {f"{f.name}.{key}": x for key, x in inner.items()}
+    unread = _LEARNING_ONLY_INNER if config.reward == "score" else frozenset()
+    found = {name: value for name, value in found.items() if name not in unread}
     return {name: value for name, value in found.items() if name not in _OFF or _OFF[name] != value}
 
 

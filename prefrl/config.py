@@ -188,7 +188,10 @@ class PPOConfig:
     normalize_obs: bool = True
     """Normalise vector observations by running statistics (folded into the saved policy); never frames."""
     normalize_score: bool = True
-    """With --reward score: scale the env reward by a running standard deviation, as the learned reward is."""
+    """With --reward score: scale the env reward by a running standard deviation of its discounted return."""
+    normalize_learned: bool = False
+    """Scale the learned reward by a running standard deviation of its discounted return, as the score is; else the
+    steps of clips have the deviation `reward_model.reward_std`, and the return what comes of it."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from prefrl.config import PPOConfig
 from prefrl.finite import check_rewards
+from prefrl.return_scale import ReturnScale
 
 ScoreRollout = Callable[[int], NDArray[np.float32] | None]
 """Gives the learned reward (n_steps, n_envs) of the newest n_steps of every environment; None while there is none."""
@@ -32,9 +33,12 @@ ScoreRollout = Callable[[int], NDArray[np.float32] | None]
 class LearnedRewardBuffer(RolloutBuffer):
     """A rollout buffer that has its rewards filled in when the rollout is complete."""
 
-    def __init__(self, *args: Any, score_rollout: ScoreRollout, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, score_rollout: ScoreRollout, return_scale: ReturnScale | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.score_rollout = score_rollout
+        self.return_scale = return_scale
 
     def compute_returns_and_advantage(self, last_values: torch.Tensor, dones: NDArray[Any]) -> None:
         """Score the rollout in one go, then compute returns as ever.
@@ -48,6 +52,8 @@ class LearnedRewardBuffer(RolloutBuffer):
             self.returns[:] = self.values
             return
         check_rewards(rewards)
+        if self.return_scale is not None:
+            rewards = self.return_scale.scaled(rewards, self.episode_starts)
         self.rewards += rewards
         super().compute_returns_and_advantage(last_values, dones)
 
@@ -86,17 +92,19 @@ def make_ppo(
         config: PPO's settings.
         seed: Of weights and of the actions drawn.
         device: Where the policy is computed.
-        normalize_reward: Scale the reward by a running standard deviation (for the env reward).
+        normalize_reward: Scale the reward, be it learned or the env's, by a running standard deviation of its return.
         score_rollout: Where the learned reward comes from; None trains on the reward that `venv` gives.
     """
     is_image = is_image_space(venv.observation_space)
     normalize_obs = config.normalize_obs and not is_image
-    if normalize_obs or normalize_reward:
-        venv = VecNormalize(venv, norm_obs=normalize_obs, norm_reward=normalize_reward, gamma=config.gamma)
+    normalize_venv = normalize_reward and score_rollout is None
+    if normalize_obs or normalize_venv:
+        venv = VecNormalize(venv, norm_obs=normalize_obs, norm_reward=normalize_venv, gamma=config.gamma)
     buffer: dict[str, Any] = {}
     if score_rollout is not None:
         buffer["rollout_buffer_class"] = LearnedRewardBuffer
-        buffer["rollout_buffer_kwargs"] = {"score_rollout": score_rollout}
+        scale = ReturnScale(venv.num_envs, config.gamma) if normalize_reward else None
+        buffer["rollout_buffer_kwargs"] = {"score_rollout": score_rollout, "return_scale": scale}
     return PPO(
         "CnnPolicy" if is_image else "MlpPolicy",
         venv,

@@ -32,7 +32,9 @@ from prefrl.agent_state import (
     put_generators,
     put_moment,
     put_normalizer,
+    put_return_scale,
     put_weights,
+    return_scale_state,
 )
 from prefrl.checkpoint import Checkpoint
 from prefrl.checkpoint_v1 import upgraded
@@ -58,6 +60,7 @@ def take_state(agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch, venv: 
     parts: dict[str, Any] = {
         "agent": agent_state(agent),
         "normalizer": normalizer_state(agent),
+        "return_scale": return_scale_state(agent),
         "generators": generator_state(agent),
     }
     if loop is not None:
@@ -98,6 +101,7 @@ def put_state(
     put_weights(agent, tensors, parts["agent"])
     is_exact = _go_on_in_episodes(checkpoint, parts, agent, loop, venv)
     put_normalizer(agent, parts["normalizer"])
+    put_return_scale(agent, parts.get("return_scale"))  # older checkpoints have none
     if loop is not None:
         _put_loop(loop, tensors, parts["loop"])
         if is_exact and loop.queue is None and _has_all(loop.asker.store, parts["answers"]):

@@ -25,14 +25,14 @@ LAYERS = [
     {"result", "state", "gallery", "check_env_game", "saving", "rollout_log"},
     {"evaluate_run"},
     {"build"},
-    {"loop", "worlds", "checks"},
+    {"loop", "worlds", "checks", "agent_state"},
     {"game_venv"},
     {"game_process"},
     {"game_worker"},
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
     | {"reproduction", "trainer_lock", "labels_health"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
-    | {"drawing_process", "check_env_calls", "agent_state", "checkpoint_v1", "env_state", "tensorboard_events"},
+    | {"drawing_process", "check_env_calls", "checkpoint_v1", "env_state", "tensorboard_events"},
     {"fit", "labelers", "guard"},
     {"fit_step"},
     {"fit_data"},
@@ -41,7 +41,7 @@ LAYERS = [
     | {"plain", "tensor_names", "stop_signals"},
     {"foreign_config"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
-    {"loss", "tape", "repeated"},
+    {"loss", "tape", "repeated", "return_scale"},
 ]
 """From the top down; a module imports only from layers below its own."""
 

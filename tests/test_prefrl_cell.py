@@ -37,6 +37,7 @@ def test_keys_never_change_by_accident() -> None:
         ({"reward": "score"}, {"total_labels": 5, "labeler": "mistake", "teacher": {"mistake_rate": 0.4}}),
         ({"reward": "score"}, {"queries": {"strategy": "uniform"}, "clips": {"clip_seconds": 9.0}}),
         ({"reward": "score"}, {"labels_from": "another"}),
+        ({"reward": "score"}, {"ppo": {"normalize_learned": True}}),
     ],
 )
 def test_what_comes_out_the_same_has_one_key(base: dict[str, Any], changes: dict[str, Any]) -> None:

@@ -67,6 +67,14 @@ def test_a_run_on_the_score_does_too(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_how_large_the_learned_reward_is_goes_on_too(tmp_path: Path) -> None:
+    case = replace(DOT, changes={"ppo": {"normalize_learned": True}})
+    wanted = left_alone(case, tmp_path / "alone")
+    assert wanted["return_scale"] != left_alone(DOT, tmp_path / "as it is")["return_scale"]
+    assert cut_and_gone_on_with(case, tmp_path / "cut", "kill", 5 * case.rollout) == wanted
+
+
+@pytest.mark.slow
 def test_what_was_asked_after_the_last_checkpoint_is_asked_again_and_nobody_answers_it_twice(tmp_path: Path) -> None:
     asked: list[str] = []
 
