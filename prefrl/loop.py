@@ -92,6 +92,8 @@ class PreferenceLoop:
         """On the stopwatch; before it people's answers wait for the next fit."""
         self.must_fit = False
         """Whether there are answers that no fit has seen."""
+        self.n_learned = 0
+        """Labels that the last fit knew of."""
         self.n_taken_back = 0
         """Fits whose model could not be learned from."""
         self.last_fit: FitReport | None = None
@@ -132,6 +134,20 @@ class PreferenceLoop:
         self.take_in()
         if self._has_clips():
             self._ask(self.agent.num_timesteps)
+
+    def learn_last_answers(self) -> int:
+        """Learn from people's answers that came after the last rollout, for which no fit has been; how many they are.
+
+        The agent has ended its training by then: what it was trained on did not know of them.
+        """
+        if self.queue is None:
+            return 0
+        self.take_in()
+        n_late = self.answers.n_labels - self.n_learned
+        self.next_fit_at = 0.0
+        self._fit()
+        self.watch.switch(None)
+        return max(0, n_late)
 
     def _has_clips(self) -> bool:
         return self.recorder.has_pool and self.recorder.pool.can_cut(self.asker.facts.n_steps)
@@ -183,8 +199,11 @@ class PreferenceLoop:
 
     def _fit(self) -> None:
         self.watch.switch("fit")
+        if self.must_fit and not self._may_fit():
+            return
+        self.n_learned = self.answers.n_labels
         answered = self.answers.answered(self.fitter.config.last_labels)
-        if not self.must_fit or answered is None or not self._may_fit():
+        if not self.must_fit or answered is None:
             return
         self.must_fit = False
         if (answered.prob_left == 0.5).all():  # a reward fitted to ties alone would be noise, scaled up

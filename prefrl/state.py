@@ -204,6 +204,7 @@ def _loop_parts(loop: PreferenceLoop) -> dict[str, Any]:
             "n_rounds": loop.n_rounds,
             "next_round_at": loop.next_round_at,
             "must_fit": loop.must_fit,
+            "n_learned": loop.n_learned,
             "disagreement": loop.disagreement,
             "last_fit": None if loop.last_fit is None else asdict(loop.last_fit),
             "queries_rng": asker.rng.bit_generator.state,
@@ -230,6 +231,7 @@ def _put_loop(loop: PreferenceLoop, tensors: dict[str, Tensor], state: dict[str,
     loop.n_rounds = state["n_rounds"]
     loop.next_round_at = state["next_round_at"]
     loop.must_fit = state["must_fit"]
+    loop.n_learned = state.get("n_learned", 0)  # older checkpoints have none
     loop.asker.rng.bit_generator.state = state["queries_rng"]
     loop.disagreement = state["disagreement"]
     loop.last_fit = None if state["last_fit"] is None else FitReport(**state["last_fit"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from contextlib import ExitStack
@@ -160,6 +161,7 @@ class _Training:
     def _run_to_end(self) -> Result:
         with ProgressView(self.config.total_timesteps, self.config.progress, self.start_steps) as self.progress:
             self._learn_with_people()
+            self._learn_last_answers()
         if self.agent.num_timesteps > self.start_steps:
             self._checkpoint()
         export_policy(self.agent, self.config.ppo, self.run.policy)
@@ -192,6 +194,17 @@ class _Training:
             state = "ended"
         finally:
             self.people.close(state)
+
+    def _learn_last_answers(self) -> None:
+        """Answers that came when the agent had learned for the last time are in the reward model, and it is said."""
+        n_late = self.loop.learn_last_answers() if self.loop is not None else 0
+        if n_late:
+            came = "1 answer came" if n_late == 1 else f"{n_late} answers came"
+            again = f"prefrl train --run-dir {shlex.quote(str(self.run.path))} --resume --total-timesteps"
+            self.progress.say(
+                f"prefrl: {came} after the agent's last rollout: the reward model has learned from them, the agent has "
+                f"not; to let it, train on: {again} {2 * self.agent.num_timesteps}"
+            )
 
     def _learn(self) -> None:
         remaining = self.config.total_timesteps - self.agent.num_timesteps

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -167,6 +169,42 @@ def test_the_agent_trains_on_between_answers_and_waits_where_it_should(
         person.answer(1)
     assert steps == sorted(set(steps))
     person.close()
+
+
+@pytest.mark.slow
+def test_answers_that_come_when_the_agent_has_learned_are_in_the_reward_model_and_it_is_said(
+    tmp_path: Path, trainers: list[subprocess.Popen[str]]
+) -> None:
+    run = RunDir(tmp_path / "my run")
+    flags = (*TOY, "--total-labels", "24", "--total-timesteps", "3000", "--queue-size", "20")
+    trainers.append(start(run.path, *flags))
+    until(run.labels.exists, "the store")
+    person = Person(run, "ann", repeat_share=0.0)
+    person.answer(12)  # what is due before the first fit; what is due later is no more than its queue
+    said, _ = trainers[0].communicate(timeout=DEADLINE_SECONDS)
+    assert trainers[0].returncode == 0, said
+    result, reward, policy = run.read_result(), run.reward.read_bytes(), run.policy.read_bytes()
+    assert result["labels"] == 12
+    n_late = len(person.store.waiting())
+    assert n_late > 1
+    person.answer(n_late)
+    trainers.append(start(run.path, "--resume"))
+    said, _ = trainers[1].communicate(timeout=DEADLINE_SECONDS)
+    assert trainers[1].returncode == 0, said
+    assert f"{n_late} answers came after the agent's last rollout: the reward model has learned from them" in said
+    steps = result["timesteps"]
+    assert f"prefrl train --run-dir '{run.path}' --resume --total-timesteps {2 * steps}" in said
+    again = run.read_result()
+    assert (again["labels"], again["timesteps"]) == (12 + n_late, steps)
+    assert run.reward.read_bytes() != reward
+    assert weights(run.policy.read_bytes()) == weights(policy)
+    person.close()
+
+
+def weights(policy: bytes) -> bytes:
+    """The weights in a policy's zip."""
+    with zipfile.ZipFile(io.BytesIO(policy)) as found:
+        return found.read("policy.pth")
 
 
 def _steps(run: RunDir) -> int:
