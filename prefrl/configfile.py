@@ -138,7 +138,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             raise UserError(f"expected {where} to be one of {', '.join(map(str, args))}, got {value!r}")
         return value
     if origin is tuple:
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             raise UserError(f"expected {where} to be a list, got {value!r}")
         return tuple(_typed(x, args[0], where) for x in value)
     if origin is types.UnionType:
