@@ -126,7 +126,8 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(x) for x in value) + "]"
     if isinstance(value, str | bool):
-        return json.dumps(value)  # JSON strings and booleans are TOML's
+        # JSON's strings are TOML's but for two things: surrogate pairs, and DEL as it is.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
 
