@@ -16,6 +16,8 @@ from prefrl.families import family
 from prefrl.world import World
 
 _EXTRAS = {"ale_py": "atari", "mujoco": "mujoco", "cv2": "window"}
+_MOST_CLIP_STEPS = 100_000
+"""What a clip takes of memory and time grows with its steps; `clips.max_clip_steps` may be larger, as no limit."""
 
 
 def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
@@ -125,11 +127,12 @@ def clip_steps(config: Config, world: World) -> int:
         )
     wanted = round(clips.clip_seconds * world.frame_rate)
     steps = min(max(wanted, clips.min_clip_steps), clips.max_clip_steps)
-    longest = max(wanted, steps)
-    if world.horizon is not None and longest > world.horizon:
-        flag = "--clip-seconds" if wanted >= clips.min_clip_steps else "--clips.min-clip-steps"
+    flag = "--clip-seconds" if wanted >= clips.min_clip_steps else "--clips.min-clip-steps"
+    if world.horizon is not None and steps > world.horizon:
         raise UserError(
             f"expected clips no longer than an episode, which is {world.horizon} steps of {1 / world.frame_rate:.3g} s "
-            f"in {config.env_id}, got {longest} steps ({longest / world.frame_rate:.3g} s); lower {flag}"
+            f"in {config.env_id}, got {steps} steps ({steps / world.frame_rate:.3g} s); lower {flag}"
         )
+    if steps > _MOST_CLIP_STEPS:
+        raise UserError(f"expected clips of at most {_MOST_CLIP_STEPS:,} steps, got {steps:,}; lower {flag}")
     return steps
