@@ -102,10 +102,13 @@ def make(
     horizon = first.spec.max_episode_steps if first.spec is not None else None
     if horizon is None or horizon < 1:
         raise WorldError(f"{env_id} needs max_episode_steps of at least 1, got {horizon}")
+    step_seconds = float(first.get_wrapper_attr("dt"))
+    if not step_seconds > 0:
+        raise WorldError(f"{env_id} needs frame_skip of at least 1, got {kwargs.get('frame_skip')!r}")
     return RobotWorld(
         env_id=env_id,
         venv=venv,
-        frame_rate=float(1.0 / first.get_wrapper_attr("dt")),
+        frame_rate=1.0 / step_seconds,
         horizon=horizon,
         drawer=RobotDrawer(env_id, kwargs) if views else None,
     )

@@ -154,6 +154,8 @@ def make(
     unknown = sorted(set(kwargs) - {"max_episode_steps", "action"})
     if unknown:
         raise WorldError(f"the toy world takes action and max_episode_steps, got {unknown[0]!r}")
+    if not isinstance(kwargs["max_episode_steps"], int):
+        raise WorldError(f"max_episode_steps must be a whole number, got {kwargs['max_episode_steps']!r}")
     if n_envs < 1 or kwargs["max_episode_steps"] < 1:
         raise WorldError(
             f"n_envs and max_episode_steps must be at least 1, got {n_envs} and {kwargs['max_episode_steps']}"

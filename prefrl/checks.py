@@ -10,7 +10,7 @@ import torch
 
 from labeling.teachers import TEACHERS
 from prefrl.config import Config
-from prefrl.configfile import nearest
+from prefrl.configfile import check_readable, nearest
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE, names_of
 from prefrl.queries import STRATEGIES
@@ -43,6 +43,7 @@ def check_names(config: Config, *, own_labeler: bool, is_here: bool = True) -> N
     if config.labels_from and config.reward == "score":
         raise UserError("expected no --labels-from with --reward score, which learns from no label; leave one out")
     _check_ranges(config)
+    check_readable(config)
     if config.ppo.n_steps * config.world.n_envs < 2:
         raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
 

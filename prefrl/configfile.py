@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from labeling import plain_files
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.foreign_config import check_config
+from prefrl.foreign_config import check_config, check_settings
 
 _MAX_RUN_CONFIG_BYTES = 2**18
 PRESETS = Path(__file__).parent / "presets"
@@ -97,6 +97,23 @@ def dump(config: Config) -> str:
     return "\n".join(lines + tables) + "\n"
 
 
+def check_readable(config: Config) -> None:
+    """Make sure that `load` will take what `dump` writes of this config.
+
+    Raises:
+        UserError: It would not.
+    """
+    overlay(Config(env_id=config.env_id), dataclasses.asdict(config), "the config")  # Python has let any type in
+    check_settings(config)
+    text = dump(config)
+    if len(text.encode()) > _MAX_RUN_CONFIG_BYTES:
+        raise UserError(
+            f"expected settings of at most {_MAX_RUN_CONFIG_BYTES:,} bytes in all, got {len(text.encode()):,}; shorten "
+            "the lists among them"
+        )
+    assert _read(text, Path("config.toml")) == config
+
+
 def load(path: Path) -> Config:
     """The config that `dump` wrote, whoever may have written this one.
 
@@ -104,16 +121,20 @@ def load(path: Path) -> Config:
         UserError: It is not there, not such a config, or not one to be trusted.
     """
     try:
-        settings = _parse(plain_files.read_text(path, _MAX_RUN_CONFIG_BYTES), path)
+        config = _read(plain_files.read_text(path, _MAX_RUN_CONFIG_BYTES), path)
     except OSError as e:
         raise UserError(f"expected the config of a run at {path}, got: {e.strerror}") from e
     except plain_files.PlainFileError as e:
         raise UserError(str(e)) from e
-    if not isinstance(settings.get("env_id"), str):
-        raise UserError(f"expected env_id in {path}; it is not the config of a run")
-    config = overlay(Config(env_id=settings["env_id"]), settings, str(path))
     check_config(config, path)
     return config
+
+
+def _read(text: str, path: Path) -> Config:
+    settings = _parse(text, path)
+    if not isinstance(settings.get("env_id"), str):
+        raise UserError(f"expected env_id in {path}; it is not the config of a run")
+    return overlay(Config(env_id=settings["env_id"]), settings, str(path))
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -126,7 +147,8 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(x) for x in value) + "]"
     if isinstance(value, str | bool):
-        return json.dumps(value)  # JSON strings and booleans are TOML's
+        # JSON's strings are TOML's but for two things: surrogate pairs, and DEL as it is.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
 
@@ -138,7 +160,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             raise UserError(f"expected {where} to be one of {', '.join(map(str, args))}, got {value!r}")
         return value
     if origin is tuple:
-        if not isinstance(value, list):
+        if not isinstance(value, list | tuple):
             raise UserError(f"expected {where} to be a list, got {value!r}")
         return tuple(_typed(x, args[0], where) for x in value)
     if origin is types.UnionType:

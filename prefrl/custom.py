@@ -102,7 +102,10 @@ def make(
     """
     kwargs = dict(env_kwargs or {})
     spec = find_spec(env_id)
-    horizon = kwargs.pop("max_episode_steps", None) or spec.max_episode_steps or horizon
+    steps = kwargs.pop("max_episode_steps", None)
+    if not isinstance(steps, int | None):
+        raise UserError(f"expected max_episode_steps in --env-kwargs to be a whole number, got {steps!r}")
+    horizon = steps or spec.max_episode_steps or horizon
     if n_envs < 1 or horizon < 1:
         raise UserError(f"expected at least 1 environment and a horizon of at least 1 step, got {n_envs} and {horizon}")
     if "render_mode" in kwargs:

@@ -69,7 +69,7 @@ def _read_early(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--env-id", "--env", "--env_id", default="")
     parser.add_argument("--preset", default="auto")
     parser.add_argument("--config-file", "--config", "--conf-file", "--config_file", dest="config", default="")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", default="")
     parser.add_argument("--labeler", default="")
     parser.add_argument("--run-dir", "--run_dir", "-f", default="")
     parser.add_argument("--resume", action="store_true")
@@ -85,7 +85,8 @@ def _begun(early: argparse.Namespace) -> Config:
     base = Config(env_id=env_id or tyro.MISSING)
     preset = early.preset
     if preset == "auto":
-        preset = preset_for(env_id, early.device) if isinstance(env_id, str) and env_id else "none"
+        device = early.device or settings.get("device", "auto")
+        preset = preset_for(env_id, device) if isinstance(env_id, str) and env_id else "none"
     if preset != "none":
         base = configfile.overlay(base, configfile.read_preset(preset), f"preset {preset}")
     if preset != "none" and (early.labeler or settings.get("labeler")) in PEOPLE:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,14 @@ from prefrl.errors import UserError
 
 _LARGEST_NUMBER = 2**53
 _LONGEST_TEXT = 10_000
+_NO_LETTER = re.compile("[\0\ud800-\udfff]")
+"""NUL, and surrogates, which Python makes of bytes that are no UTF-8."""
+_MAY_BE_INFINITE = frozenset({"teacher.beta"})
+"""Settings of which infinity is a value like others: such a teacher never errs."""
 _MOST: dict[str, int] = {
     "torch_threads": 1024,
     "world.n_envs": 4096,
     "world.frame_size": 1024,
-    "clips.max_clip_steps": 100_000,
     "clips.memory_mib": 2**20,
     "ppo.n_steps": 2**20,
     "ppo.batch_size": 2**24,
@@ -35,35 +40,74 @@ def check_config(config: Config, path: Path) -> None:
     Raises:
         UserError: It names a module that would be imported from its own folder, or asks for more than there can be.
     """
-    _check_numbers(config, "", path)
+    check_settings(config, path)
+    check_module(config.env_id, path)
+
+
+def check_settings(config: Config, path: Path | None = None) -> None:
+    """Look at the settings of a config that was found at `path`, or of one that nobody has written yet.
+
+    Raises:
+        UserError: The first that asks for more than there can be.
+    """
+    _check_values(config, "", path)
     for name, most in _MOST.items():
         value: Any = config
         for part in name.split("."):
             value = getattr(value, part)
         values = value if isinstance(value, tuple) else (value,)
         if max((abs(v) for v in values), default=0) > most or len(values) > 64:
-            raise UserError(f"expected {name} in {path} to be at most {most:,}, got {str(value)[:80]}")
+            raise UserError(f"expected {_called(name, path)} to be at most {most:,}, got {str(value)[:80]}")
     if config.world.n_envs * config.ppo.n_steps > _MOST_ROLLOUT:
-        raise UserError(f"expected a rollout of at most {_MOST_ROLLOUT:,} steps in {path}, got a larger one")
-    _check_module(config.env_id, path)
+        where = f" in {path}" if path is not None else ""
+        raise UserError(f"expected a rollout of at most {_MOST_ROLLOUT:,} steps{where}, got a larger one")
 
 
-def _check_numbers(part: object, name: str, path: Path) -> None:
+def _called(name: str, path: Path | None) -> str:
+    return f"{name} in {path}" if path is not None else "--" + name.replace("_", "-")
+
+
+def _check_values(part: object, name: str, path: Path | None) -> None:
     if isinstance(part, bool | type(None)):
         return
-    if isinstance(part, int | float) and not abs(part) <= _LARGEST_NUMBER:  # nan neither
-        raise UserError(f"expected {name} in {path} to be a number of usual size, got {str(part)[:40]}")
-    if isinstance(part, str) and (len(part) > _LONGEST_TEXT or "\0" in part):
-        raise UserError(f"expected {name} in {path} to be a text of at most {_LONGEST_TEXT:,} letters")
+    if isinstance(part, int | float):
+        _check_number(part, name, path)
+    if isinstance(part, str):
+        _check_text(part, name, path)
     if isinstance(part, tuple):
-        for value in part[:10_000]:
-            _check_numbers(value, name, path)
+        for value in part:
+            _check_values(value, name, path)
     for field in getattr(part, "__dataclass_fields__", ()):
-        _check_numbers(getattr(part, field), f"{name}.{field}".lstrip("."), path)
+        _check_values(getattr(part, field), f"{name}.{field}".lstrip("."), path)
 
 
-def _check_module(env_id: str, path: Path) -> None:
-    """Whoever sends a run folder must not be able to have a module in it imported by naming it."""
+def _check_number(number: float, name: str, path: Path | None) -> None:
+    if not abs(number) <= _LARGEST_NUMBER and not (name in _MAY_BE_INFINITE and number == math.inf):  # nan neither
+        raise UserError(
+            f"expected {_called(name, path)} to be a number of usual size, at most {_LARGEST_NUMBER:,}, got "
+            f"{str(number)[:40]}"
+        )
+
+
+def _check_text(text: str, name: str, path: Path | None) -> None:
+    if len(text) > _LONGEST_TEXT:
+        raise UserError(
+            f"expected {_called(name, path)} to be a text of at most {_LONGEST_TEXT:,} letters, got {len(text):,}"
+        )
+    found = _NO_LETTER.search(text)
+    if found is not None:
+        raise UserError(
+            f"expected {_called(name, path)} to be a text of Unicode's letters, got {found.group()!a} in it; leave it "
+            "out"
+        )
+
+
+def check_module(env_id: str, path: Path) -> None:
+    """Whoever sends a run folder must not be able to have a module in it imported by naming it.
+
+    Raises:
+        UserError: The module of the game would be looked for in the folder of the config at `path`.
+    """
     module, colon, _ = env_id.rpartition(":")
     if not colon:
         return
@@ -73,5 +117,5 @@ def _check_module(env_id: str, path: Path) -> None:
         if place == run or run in place.parents:
             raise UserError(
                 f"expected the game of a run outside of its folder, got {env_id} in {path}, whose module would be "
-                f"looked for in {run}; go to another folder"
+                f"looked for in {run}; go to another folder, or give the run another"
             )

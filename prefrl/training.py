@@ -26,6 +26,7 @@ from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE
 from prefrl.finite import check_finite
+from prefrl.foreign_config import check_module
 from prefrl.gallery import write_gallery
 from prefrl.labelers import LabelFunction, function_name
 from prefrl.labels_check import clip_check
@@ -99,6 +100,7 @@ class _Training:
         stack.callback(Distribution.set_default_validate_args, self.validates)
         self.config = config
         self.run = RunDir(Path(config.run_dir))
+        check_module(config.env_id, self.run.config)  # as every reader of the run will
         self.seeds = build.Seeds.of(config.seed)
         answering = build.make_labeler(config, labeler, self.seeds.labeler)
         self.with_labels = config.reward == "preferences"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -13,9 +14,12 @@ from prefrl import custom, game_process, game_venv
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import family
+from prefrl.game_errors import said
 from prefrl.world import World
 
 _EXTRAS = {"ale_py": "atari", "mujoco": "mujoco", "cv2": "window"}
+_MOST_CLIP_STEPS = 100_000
+"""What a clip takes of memory and time grows with its steps; `clips.max_clip_steps` may be larger, as no limit."""
 
 
 def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
@@ -64,6 +68,11 @@ def _envs_call(kind: str, env_id: str, common: dict[str, Any]) -> World:
         raise _missing_extra(e) from e
     except world_error as e:
         raise UserError(str(e)) from e
+    except Exception as e:  # whatever a simulator says to arguments that make no world
+        if not common["env_kwargs"] or isinstance(e, MemoryError):
+            raise
+        given = ", ".join(f"{key}:{json.dumps(value)}" for key, value in common["env_kwargs"].items())
+        raise UserError(f"expected --env-kwargs that make a world of {env_id}, got {given}: {said(e)}") from e
     return world
 
 
@@ -97,7 +106,7 @@ def parse_env_kwargs(pairs: tuple[str, ...]) -> dict[str, Any]:
             raise UserError(f"expected --env-kwargs as key:value, got {pair!r}")
         try:
             kwargs[key] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             kwargs[key] = value
     return kwargs
 
@@ -105,7 +114,7 @@ def parse_env_kwargs(pairs: tuple[str, ...]) -> dict[str, Any]:
 def parse_mask(mask: str) -> tuple[int, int, int, int]:
     """`x,y,w,h` as four whole numbers."""
     parts = mask.split(",")
-    if len(parts) != 4 or not all(p.strip().isdigit() for p in parts):
+    if len(parts) != 4 or not all(p.strip().isdecimal() and len(p) < 10 for p in parts):
         raise UserError(f"expected --mask as x,y,w,h in whole pixels, got {mask!r}")
     x, y, w, h = (int(p) for p in parts)
     return x, y, w, h
@@ -118,18 +127,19 @@ def clip_steps(config: Config, world: World) -> int:
         UserError: The clip would be longer than an episode, or have no step.
     """
     clips = config.clips
-    if clips.clip_seconds <= 0 or not 1 <= clips.min_clip_steps <= clips.max_clip_steps:
+    if not 0 < clips.clip_seconds < math.inf or not 1 <= clips.min_clip_steps <= clips.max_clip_steps:
         raise UserError(
-            "expected --clip-seconds above 0 and 1 <= min-clip-steps <= max-clip-steps, got "
+            "expected finite --clip-seconds above 0 and 1 <= min-clip-steps <= max-clip-steps, got "
             f"{clips.clip_seconds:g}, {clips.min_clip_steps} and {clips.max_clip_steps}"
         )
     wanted = round(clips.clip_seconds * world.frame_rate)
     steps = min(max(wanted, clips.min_clip_steps), clips.max_clip_steps)
-    longest = max(wanted, steps)
-    if world.horizon is not None and longest > world.horizon:
-        flag = "--clip-seconds" if wanted >= clips.min_clip_steps else "--clips.min-clip-steps"
+    flag = "--clip-seconds" if wanted >= clips.min_clip_steps else "--clips.min-clip-steps"
+    if world.horizon is not None and steps > world.horizon:
         raise UserError(
             f"expected clips no longer than an episode, which is {world.horizon} steps of {1 / world.frame_rate:.3g} s "
-            f"in {config.env_id}, got {longest} steps ({longest / world.frame_rate:.3g} s); lower {flag}"
+            f"in {config.env_id}, got {steps} steps ({steps / world.frame_rate:.3g} s); lower {flag}"
         )
+    if steps > _MOST_CLIP_STEPS:
+        raise UserError(f"expected clips of at most {_MOST_CLIP_STEPS:,} steps, got {steps:,}; lower {flag}")
     return steps

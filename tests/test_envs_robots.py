@@ -215,6 +215,7 @@ def test_same_seed_same_bits() -> None:
         ("Ant-v5", {"ctrl_cost": 0.0}, "unexpected keyword argument 'ctrl_cost'"),
         ("Ant-v5", {"terminate_when_unhealthy": True}, "cannot be set for Ant-v5"),
         ("Ant-v5", {"max_episode_steps": -1}, "max_episode_steps of at least 1"),
+        ("HalfCheetah-v5", {"frame_skip": -1}, "frame_skip of at least 1, got -1"),
     ],
 )
 def test_bad_input_is_one_clear_line(env_id: str, env_kwargs: dict[str, Any], message: str) -> None:

@@ -120,6 +120,8 @@ def test_gymnasium_can_render_it() -> None:
         ({"env_id": "prefrl/Spot-v0"}, "the only toy world is prefrl/Dot-v0"),
         ({"env_kwargs": {"colour": 1}}, "got 'colour'"),
         ({"env_kwargs": {"max_episode_steps": 0}}, "at least 1, got 1 and 0"),
+        ({"env_kwargs": {"max_episode_steps": "abc"}}, "max_episode_steps must be a whole number, got 'abc'"),
+        ({"env_kwargs": {"max_episode_steps": 2.5}}, "max_episode_steps must be a whole number, got 2.5"),
         ({"env_kwargs": {"action": "both"}}, "action must be 'discrete' or 'continuous'"),
     ],
 )

@@ -1,6 +1,7 @@
 """The command line as people and scripts use it: real processes, exit codes, one clear line for bad input."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from labeling.teachers import TEACHERS
 from prefrl import cli
+from prefrl.configfile import load
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,6 +62,15 @@ BAD = {
     "negative labels": ([*TOY, "--total-labels", "-5"], "--total-labels to be at least 1, got -5"),
     "no steps": ([*TOY, "--total-timesteps", "0"], "--total-timesteps to be at least 1, got 0"),
     "long clips": ([*TOY, "--clip-seconds", "1000"], "lower --clip-seconds"),
+    "clips of more steps than there can be": (
+        ["--env-id", "ALE/Pong-v5", "--device", "cpu", "--clip-seconds", "1e5", "--clips.max-clip-steps", "1000000"],
+        "expected clips of at most 100,000 steps, got 1,000,000; lower --clip-seconds",
+    ),
+    "endless clips": ([*TOY, "--clip-seconds", "inf"], "--clips.clip-seconds to be a number of usual size"),
+    "clips of no number": ([*TOY, "--clip-seconds", "nan"], "--clips.clip-seconds to be a number of usual size"),
+    "rare checkpoints": ([*TOY, "--checkpoint-steps", "1" + "0" * 18], "--checkpoint-steps to be a number of usual"),
+    "a long task": ([*TOY, "--task", "x" * 10_001], "--people.task to be a text of at most 10,000 letters, got 10,001"),
+    "a task that is no text": ([*TOY, "--task", "\udcff"], "--people.task to be a text of Unicode's letters"),
     "negative clips": ([*TOY, "--clip-seconds", "-1"], "--clip-seconds above 0"),
     "unknown preset": ([*TOY, "--preset", "robot"], "did you mean robots"),
     "unknown labeler": ([*TOY, "--labeler", "orcale"], "did you mean oracle"),
@@ -67,8 +78,24 @@ BAD = {
     "unknown device": ([*TOY, "--device", "tpu"], "auto, cpu or cuda"),
     "config that is not there": ([*TOY, "--config", "none.toml"], "none.toml"),
     "env kwargs": ([*TOY, "--env-kwargs", "nonsense"], "key:value"),
+    "a horizon of words": ([*TOY, "--env-kwargs", "max_episode_steps:abc"], "a whole number, got 'abc'"),
+    "half a step": ([*TOY, "--env-kwargs", "max_episode_steps:2.5"], "a whole number, got 2.5"),
+    "frames of words": (
+        ["--env-id", "ALE/Pong-v5", "--env-kwargs", "frameskip:abc"],
+        'expected --env-kwargs that make a world of ALE/Pong-v5, got frameskip:"abc": TypeError: ',
+    ),
+    "a robot of no file": (
+        ["--env-id", "HalfCheetah-v5", "--env-kwargs", "xml_file:no_such_file.xml", "frame_skip:5"],
+        'a world of HalfCheetah-v5, got xml_file:"no_such_file.xml", frame_skip:5: OSError: ',
+    ),
+    "a robot that stands still": (
+        ["--env-id", "HalfCheetah-v5", "--env-kwargs", "frame_skip:0"],
+        "a world of HalfCheetah-v5, got frame_skip:0: ZeroDivisionError: ",
+    ),
     "mask on vectors": ([*TOY, "--mask", "0,0,1,1"], "--mask"),
     "bad mask": (["--env-id", "ALE/Pong-v5", "--mask", "0,0,1"], "x,y,w,h"),
+    "digits that are no number": (["--env-id", "ALE/Pong-v5", "--mask", "²,1,1,1"], "x,y,w,h"),
+    "more digits than a number has": (["--env-id", "ALE/Pong-v5", "--mask", "9" * 5000 + ",1,1,1"], "x,y,w,h"),
     "error rate": (
         [*TOY, "--reward-model.error-rate", "1"],
         "--reward-model.error-rate to be between 0",
@@ -109,6 +136,36 @@ def test_bad_input_is_one_clear_line_and_nothing_is_written(
     assert lines[0].startswith("prefrl: ")
     assert words in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_refused_where_its_readers_would_look_for_its_game(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken_game.py").write_text(GAME, encoding="utf-8")
+    assert cli.main(["train", "--env-id", "broken_game:Broken-v0", "--run-dir", "broken_game"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("prefrl: expected the game of a run outside of its folder, got broken_game:Broken-v0")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "broken_game").exists()
+
+
+@pytest.mark.slow
+def test_settings_at_their_limits_are_trained_with_and_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    limits = ["--labeler", "stoc", "--teacher.beta", "inf", "--clips.max-clip-steps", "1000000", "--task", "hüpf 🙂"]
+    assert cli.main(["train", *TOY, *limits, "--eval.episodes", "2", "--run-dir", "run"]) == 0
+    trained = capsys.readouterr().out.split(" over ")[0]
+    config = load(tmp_path / "run" / "config.toml")
+    assert (config.teacher.beta, config.clips.max_clip_steps, config.people.task) == (math.inf, 10**6, "hüpf 🙂")
+    assert cli.main(["eval", "run", "--episodes", "2"]) == 0
+    assert capsys.readouterr().out.split(" over ")[0] == trained
+    assert cli.main(["train", "--run-dir", "run", "--resume", "--no-progress"]) == 0
+    before = (tmp_path / "run" / "config.toml").read_bytes()
+    assert cli.main(["train", "--run-dir", "run", "--resume", "--checkpoint-steps", "1" + "0" * 18]) == 2
+    assert (tmp_path / "run" / "config.toml").read_bytes() == before
 
 
 def test_an_unknown_key_in_a_toml_file_names_the_nearest(tmp_path: Path) -> None:

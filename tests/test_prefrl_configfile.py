@@ -1,14 +1,20 @@
 """Configs on disk: what is written is what is read, and what is wrong is said with the nearest right word."""
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from prefrl import configfile
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import family, preset_for
+from prefrl.flags import default_config
 
 
 def test_a_config_survives_the_disk(tmp_path: Path) -> None:
@@ -32,6 +38,81 @@ def test_settings_of_teachers_survive_the_disk_and_old_configs_without_them_are_
     assert configfile.load(path) == config
     path.write_text(configfile.dump(config).split("\n[teacher]")[0], encoding="utf-8")
     assert configfile.load(path).teacher == Config(env_id="x").teacher
+
+
+@example("hüpf 🙂")
+@example("\x7f\x80\x01\x1f\t\b\f")
+@example("a\r\nb\rc\u2028d\u0085e\ufeff")
+@example('"""\\u0041\\#[x]\uffff\U0010ffff')
+@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_every_text_survives_the_disk(tmp_path: Path, text: str) -> None:
+    config = configfile.overlay(Config(env_id="x"), {"people": {"task": text, "invite": ["a", text]}}, "test")
+    configfile.check_readable(config)
+    path = tmp_path / "config.toml"
+    path.write_bytes(configfile.dump(config).encode())
+    assert configfile.load(path) == config
+
+
+LIMITS: list[dict[str, Any]] = [
+    {"teacher": {"beta": math.inf}},
+    {"clips": {"max_clip_steps": 10**6}},
+    {"checkpoint_steps": 2**53},
+    {"people": {"task": "🙂" * 10_000}},
+]
+
+
+@pytest.mark.parametrize("changes", LIMITS)
+def test_what_may_be_written_can_be_read(changes: dict[str, Any], tmp_path: Path) -> None:
+    config = configfile.overlay(Config(env_id="x"), changes, "test")
+    configfile.check_readable(config)
+    path = tmp_path / "config.toml"
+    path.write_bytes(configfile.dump(config).encode())
+    assert configfile.load(path) == config
+
+
+UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "large": ({"checkpoint_steps": 2**53 + 1}, "--checkpoint-steps to be a number of usual size, at most 9,007"),
+    "copies": ({"world.n_envs": 5000}, "--world.n-envs to be at most 4,096, got 5000"),
+    "rollout": ({"ppo.n_steps": 2**20, "world.n_envs": 65}, "a rollout of at most 67,108,864 steps, got a larger one"),
+    "infinite": ({"clips.clip_seconds": math.inf}, "--clips.clip-seconds to be a number of usual size, .* got inf"),
+    "no number": ({"teacher.beta": math.nan}, "--teacher.beta to be a number of usual size, .* got nan"),
+    "below all": ({"teacher.beta": -math.inf}, "--teacher.beta to be a number of usual size, .* got -inf"),
+    "long": ({"people.task": "x" * 10_001}, "--people.task to be a text of at most 10,000 letters, got 10,001"),
+    "surrogate": ({"people.task": "a\udcffb"}, r"--people.task to be a text of Unicode's letters, got '.udcff' in it"),
+    "in a list": ({"people.invite": ("a", "\ud83d")}, "--people.invite to be a text of Unicode's letters"),
+    "late in a list": ({"people.invite": ("a",) * 10_001 + ("\ud83d",)}, r"--people.invite .*, got '.ud83d' in it"),
+    "NUL": ({"run_dir": "a\0b"}, r"--run-dir to be a text of Unicode's letters, got '.x00' in it"),
+    "in all": ({"people.invite": ("x" * 10_000,) * 27}, "settings of at most 262,144 bytes in all, got 27"),
+    "numpy's": ({"seed": np.int64(3)}, r"'seed' in the config to be a whole number, got np.int64\(3\)"),
+    "a float": ({"total_labels": 7.0}, "'total_labels' in the config to be a whole number, got 7.0"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_what_could_not_be_read_again_is_refused_before_it_is_written(name: str) -> None:
+    changes, words = UNREADABLE[name]
+    config = Config(env_id="x")
+    for dotted, value in changes.items():
+        part, _, last = dotted.rpartition(".")
+        inner = {last: value} if not part else {part: dataclasses.replace(getattr(config, part), **{last: value})}
+        config = dataclasses.replace(config, **inner)
+    with pytest.raises(UserError, match=words) as refused:
+        configfile.check_readable(config)
+    assert "\n" not in str(refused.value)
+
+
+def test_lists_may_be_tuples_from_python() -> None:
+    config = default_config("prefrl/Dot-v0", reward_model={"hidden": (32, 16)}, teacher={"reliabilities": (1, 0.5)})
+    assert config.reward_model.hidden == (32, 16)
+    assert config.teacher.reliabilities == (1.0, 0.5)
+    assert config == default_config(
+        "prefrl/Dot-v0", reward_model={"hidden": [32, 16]}, teacher={"reliabilities": [1, 0.5]}
+    )
+    with pytest.raises(UserError, match=r"expected 'hidden' in .* to be a list, got 64"):
+        default_config("prefrl/Dot-v0", reward_model={"hidden": 64})
+    with pytest.raises(UserError, match=r"expected 'hidden' in .* to be a whole number, got 1.5"):
+        default_config("prefrl/Dot-v0", reward_model={"hidden": (64, 1.5)})
 
 
 @pytest.mark.parametrize("name", configfile.preset_names())

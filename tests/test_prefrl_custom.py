@@ -303,6 +303,8 @@ def test_observations_that_break_their_promise_are_told(counter: Callable[..., s
         ("CartPole-v1", {"env_kwargs": {"gravity": 1}}, "unexpected keyword argument 'gravity'"),
         ("CartPole-v1", {"env_kwargs": {"render_mode": "human"}}, "no render_mode"),
         ("CartPole-v1", {"env_kwargs": {"max_episode_steps": -3}}, "at least 1 step, got 1 and -3"),
+        ("CartPole-v1", {"env_kwargs": {"max_episode_steps": "abc"}}, "to be a whole number, got 'abc'"),
+        ("CartPole-v1", {"env_kwargs": {"max_episode_steps": 2.5}}, "to be a whole number, got 2.5"),
         ("CartPole-v1", {"n_envs": 0}, "at least 1 environment"),
     ],
 )

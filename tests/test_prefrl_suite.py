@@ -185,3 +185,8 @@ def test_a_suite_for_a_gpu_is_read_where_there_is_none(tmp_path: Path, monkeypat
     assert not (tmp_path / "cells").exists()
     with pytest.raises(UserError, match="expected --device to be auto, cpu or cuda, got 'gpu'"):
         suite(tmp_path, '[settings]\ndevice = "gpu"')
+
+
+def test_a_suite_whose_cells_could_not_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--ppo.ent-coef to be a number of usual size.* got inf \(in .*, cell "):
+        suite(tmp_path, "[settings]\nppo.ent_coef = inf")
