@@ -38,10 +38,10 @@ def evaluate_run(
     seed = build.Seeds.of(config.seed).evaluation
     chance = None
     if with_random:
-        world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
+        world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False, whole_episodes=True)
         chance = evaluate(Guard(world.venv), random_act(world.venv, seed), n, config.eval.max_steps).mean
         world.venv.close()
-    world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
+    world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False, whole_episodes=True)
     agent = load_policy(run, config, world, trust_pickle=trust_pickle)
     torch.manual_seed(seed)
     result = evaluate(Guard(world.venv), policy_act(agent, config.eval.deterministic), n, config.eval.max_steps)

@@ -60,6 +60,29 @@ class Slide(gym.Env[NDArray[Any], np.int64]):
         return frame
 
 
+class Lives(gym.Env[NDArray[Any], np.int64]):
+    """Lives for 1 to 80 steps by chance, whatever is done, and pays 1 for each."""
+
+    metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012  # Gymnasium's custom
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(0.0, 80.0, (1,), np.float32)
+        self.action_space = spaces.Discrete(2)
+        self.n = self.life = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.n, self.life = 0, int(self.np_random.integers(1, 81))
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: np.int64) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
+        self.n += 1
+        return np.array([self.n], np.float32), 1.0, self.n == self.life, False, {}
+
+
 gym.register("SlideGame-v0", entry_point="games:Slide", max_episode_steps=50)
 gym.register("BlindSlideGame-v0", entry_point="games:Slide", max_episode_steps=50, kwargs={"reward": "zero"})
 gym.register("SlidePictures-v0", entry_point="games:Slide", max_episode_steps=50, kwargs={"pictures": True})
+gym.register("LivesGame-v0", entry_point="games:Lives", max_episode_steps=60)
