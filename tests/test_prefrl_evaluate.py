@@ -1,5 +1,8 @@
 """Evaluation: env returns of whole episodes, each as Gymnasium itself would give it."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import games  # noqa: F401  # registers its games
 import gymnasium as gym
 import numpy as np
@@ -7,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 import prefrl
-from prefrl import worlds
+from prefrl import configfile, worlds
 from prefrl.evaluate import evaluate, random_act
+from prefrl.evaluate_run import evaluate_run
 from prefrl.guard import Guard
 
 
@@ -46,3 +50,39 @@ def test_a_game_that_ends_by_itself_is_measured_as_gymnasium_plays_it(
     assert sorted(found) == sorted(by_gymnasium("LivesGame-v0", n_envs, n_episodes))
     if n_episodes == 400:  # lives of 1 to 80, cut at 60: a mean of 47.6 with a deviation of 18.1
         assert np.mean(found) == pytest.approx((sum(range(1, 61)) + 20 * 60) / 80, abs=3 * 18.1 / 20)
+
+
+def tiny_run(env_id: str, folder: Path, n_envs: int = 1) -> prefrl.Result:
+    return prefrl.train(
+        prefrl.default_config(
+            env_id,
+            run_dir=str(folder),
+            reward="score",
+            total_timesteps=64,
+            device="cpu",
+            progress=False,
+            world={"n_envs": n_envs},
+            ppo={"n_steps": 64 // n_envs, "batch_size": 64},
+            eval={"episodes": 9},
+        )
+    )
+
+
+@pytest.mark.slow
+def test_a_game_is_evaluated_with_no_more_copies_than_it_was_trained_with(tmp_path: Path) -> None:
+    assert tiny_run("AloneGame-v0", tmp_path / "alone").run.read_result()["env_return"] == 50.0
+    two = tiny_run("CrowdGame-v0", tmp_path / "two", n_envs=2)
+    assert (two.summary["env_return"], two.summary["random_return"]) == (100.0, 100.0)
+    config = configfile.load(two.run.config)
+    for n_envs, n_episodes, n_copies in ((1, 9, 1), (3, 9, 3), (16, 9, 8), (16, 4, 4)):
+        config = replace(config, world=replace(config.world, n_envs=n_envs))
+        found, chance = evaluate_run(two.run, config, with_random=True, n_episodes=n_episodes)
+        assert (found["env_return"], chance) == (50.0 * n_copies, 50.0 * n_copies)
+
+
+@pytest.mark.slow
+def test_other_worlds_are_evaluated_with_as_many_copies_however_they_were_trained(tmp_path: Path) -> None:
+    result = tiny_run("prefrl/Dot-v0", tmp_path / "run")
+    config = configfile.load(result.run.config)
+    again, chance = evaluate_run(result.run, replace(config, world=replace(config.world, n_envs=8)), with_random=True)
+    assert (again["env_return"], chance) == (result.summary["env_return"], result.summary["random_return"])
