@@ -28,9 +28,10 @@ class EpisodeReturns:
         for end in sorted(ends, key=lambda e: e.step):
             last = end.step - self._n_steps + 1
             total = self._running[end.env] + rewards[begin[end.env] : last, end.env].sum()
+            if end.env_return is not None:
+                self._recent.append((end.env_return, float(total)))
             self._running[end.env] = 0.0
             begin[end.env] = last
-            self._recent.append((end.env_return, float(total)))
         for env, first in enumerate(begin):
             self._running[env] += rewards[first:, env].sum()
         self._n_steps += len(rewards)
