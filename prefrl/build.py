@@ -119,7 +119,7 @@ def build_loop(
 ) -> PreferenceLoop:
     """Everything that learns from preferences, put together; the agent is in `loop.agent`."""
     seeds, device = Seeds.of(config.seed), resolve_device(config.device)
-    guard = Guard(world.venv)
+    guard = Guard(world.venv, note_ends=True)
     recorder = Recorder(world, guard, config.clips.memory_mib)
     obs_space = world.venv.observation_space
     assert isinstance(obs_space, spaces.Box)  # worlds give arrays; others were refused as they were made

@@ -97,9 +97,10 @@ def copies(game: Game) -> Iterator[Finding]:
     try:
         other = game.make(render=game.framed is not None)
     except Trouble as e:
-        detail = f"there can be but one copy at a time: {e.detail}"
-        remedy = "let several be made: training plays copies, and so does the evaluation at its end"
-        yield Finding(name, "bad", detail, remedy, trace=e.trace)
+        one.close()
+        detail = f"there can be but one copy at a time: {e.detail}{alone}"
+        several = f"let several be made: training plays copies, and so does the evaluation at its end{_HOW_ALONE}"
+        yield Finding(name, status, detail, several if n_envs > 1 else "", trace=e.trace)
         return
     n = min(game.n_steps, 60)
     expected = game.framed or game.base
@@ -107,7 +108,7 @@ def copies(game: Game) -> Iterator[Finding]:
         apart = _disturbed(game, one, other, n, expected)
         if apart is not None:
             detail = f"a second copy disturbs the first: {apart}{alone}"
-            yield Finding(name, status, detail, remedy, flags="" if n_envs > 1 else "--eval.episodes 1")
+            yield Finding(name, status, detail, remedy)
             return
         detail = f"two copies played in turn for {n} steps and did not disturb each other"
     else:

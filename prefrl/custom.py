@@ -83,6 +83,7 @@ def make(
     env_kwargs: Mapping[str, Any] | None = None,
     horizon: int = 1000,
     masks: Sequence[Sequence[int]] = (),
+    whole_episodes: bool = False,
 ) -> CustomWorld:
     """Make `n_envs` copies of a Gymnasium environment; copy i starts from `seed + i`.
 
@@ -95,6 +96,8 @@ def make(
         env_kwargs: For `gymnasium.make`.
         horizon: Steps of an episode where the id is registered without `max_episode_steps`.
         masks: Boxes x, y, width, height blacked out in frames and in image observations.
+        whole_episodes: Count the horizon from the beginning of each episode, also of those that begin where the
+            environment ended by itself: to measure by, never to learn from.
 
     Raises:
         UserError: There is no such environment, something it needs is missing, its spaces are not supported, or it
@@ -117,7 +120,12 @@ def make(
         kwargs = {**kwargs, "render_mode": "rgb_array"}
         boxes = _boxes_on_frames(env_id, kwargs, masks, facts)
     obs_boxes = boxes if facts.image is not None else ()
-    env_fns = [lambda: FixedHorizon(PlainSpaces(gym_make(env_id, kwargs), env_id, obs_boxes), facts.horizon)] * n_envs
+
+    def make_one() -> Env:
+        plain = PlainSpaces(gym_make(env_id, kwargs), env_id, obs_boxes)
+        return FixedHorizon(plain, facts.horizon, whole_episodes=whole_episodes)
+
+    env_fns = [make_one] * n_envs
     venv = FramedVecEnv(list(env_fns), env_id, boxes) if rendered else DummyVecEnv(list(env_fns))
     venv.seed(seed)
     source = FrameDrawer("view") if rendered else FrameDrawer("obs") if facts.obs_is_picture else None

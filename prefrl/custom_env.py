@@ -36,12 +36,21 @@ class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
     limit.
 
     `info["episode"]` has the env return of each of the environment's own episodes, and of those that
-    lasted the whole clock; what is left of a later one when the clock cuts it is no episode.
+    lasted the whole clock; what is left of a later one when the clock cuts it is no episode. So long
+    episodes are told of less often than short ones, and a mean over them is too low where a longer
+    episode returns more: a curve of training, but no measure of the agent.
+
+    Args:
+        env: Whose endings are hidden.
+        horizon: Steps of the clock.
+        whole_episodes: Start the clock again where the environment ends, so that each of its episodes has the whole
+            clock and is told of: to measure by, never to learn from, for then the time limit tells of behaviour.
     """
 
-    def __init__(self, env: Env, horizon: int) -> None:
+    def __init__(self, env: Env, horizon: int, *, whole_episodes: bool = False) -> None:
         super().__init__(env)
         self._horizon = horizon
+        self._whole_episodes = whole_episodes
         self._clock = 0
         self._return = 0.0
         self._length = 0
@@ -63,6 +72,8 @@ class FixedHorizon(gym.Wrapper[Any, Any, Any, Any]):
             info["episode"] = {"r": self._return, "l": self._length}
         if (terminated or truncated) and not cut:
             obs = self._restart()
+            if self._whole_episodes:
+                self._clock = 0
         return obs, float(reward), False, cut, info
 
     def _restart(self, **how: Any) -> Any:

@@ -36,10 +36,12 @@ class Evaluation:
 def evaluate(venv: VecEnv, act: Act, n_episodes: int, max_steps: int) -> Evaluation:
     """Play `n_episodes` whole episodes and note their env returns.
 
-    Every environment plays its equal share, so that short episodes are not counted more often than long ones.
+    Every environment plays its equal share from its first episode on, each to its end, so that short episodes are not
+    counted more often than long ones.
 
     Args:
-        venv: A world's own `VecEnv`, freshly made; it says in `info["episode"]` when an episode ends.
+        venv: A world's own `VecEnv`, freshly made, in which every episode has the whole horizon; it says in
+            `info["episode"]` when one ends.
         act: The policy.
         n_episodes: At least 1.
         max_steps: An episode that lasts longer is counted as it stands then, and what comes of it later is not.

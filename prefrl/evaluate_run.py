@@ -11,6 +11,7 @@ from prefrl import build, checks, worlds
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.evaluate import evaluate, policy_act, random_act
+from prefrl.families import family
 from prefrl.guard import Guard
 from prefrl.learn import plain_ppo
 from prefrl.policy_file import read_weights
@@ -35,13 +36,15 @@ def evaluate_run(
     """
     n = n_episodes or config.eval.episodes
     n_envs = min(_N_EVAL_ENVS, n)
+    if family(config.env_id) == "custom":  # copies of a game may disturb each other, or there may be but one at a time
+        n_envs = min(n_envs, config.world.n_envs)
     seed = build.Seeds.of(config.seed).evaluation
     chance = None
     if with_random:
-        world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
+        world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False, whole_episodes=True)
         chance = evaluate(Guard(world.venv), random_act(world.venv, seed), n, config.eval.max_steps).mean
         world.venv.close()
-    world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False)
+    world = worlds.make_world(config, n_envs=n_envs, seed=seed, views=False, whole_episodes=True)
     agent = load_policy(run, config, world, trust_pickle=trust_pickle)
     torch.manual_seed(seed)
     result = evaluate(Guard(world.venv), policy_act(agent, config.eval.deterministic), n, config.eval.max_steps)

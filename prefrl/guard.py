@@ -25,19 +25,24 @@ class EpisodeEnd:
     env: int
     step: int
     """The environment's step, counted since the run began, that was the episode's last."""
-    env_return: float
-    n_steps: int
+    env_return: float | None
+    """None where it was cut and counts for nothing: what its clock left of a game's later episode, or a lost one."""
 
 
 class Guard(VecEnvWrapper):
     """Stops at the first observation or env reward that is not finite, and notes the episodes that end.
 
     Every method raises `WorldFault` where the world fails, with the tape that leads there where there is one.
+
+    Args:
+        venv: The world's own.
+        note_ends: Whether somebody takes the episodes that end; where nobody does, they would pile up.
     """
 
-    def __init__(self, venv: VecEnv) -> None:
+    def __init__(self, venv: VecEnv, *, note_ends: bool = False) -> None:
         super().__init__(venv)
         self.n_steps = 0
+        self._note_ends = note_ends
         self._ends: list[EpisodeEnd] = []
         self._actions: NDArray[Any] | None = None
         self._tapes = Tapes()
@@ -84,11 +89,11 @@ class Guard(VecEnvWrapper):
                 self._check(last[over], "last observation", int(over))
         if "restarted" in infos[0]:
             self._tapes.begin([info["restarted"] for info in infos])
-        for env, info in enumerate(infos):
-            if "episode" in info:
-                episode = info["episode"]
-                end = EpisodeEnd(env, self.n_steps, float(episode["r"]), int(episode["l"]))
-                self._ends.append(end)
+        if self._note_ends:
+            for env, info in enumerate(infos):
+                if "episode" in info or dones[env]:
+                    env_return = float(info["episode"]["r"]) if "episode" in info else None
+                    self._ends.append(EpisodeEnd(env, self.n_steps, env_return))
         self.n_steps += 1
         return obs, rewards, dones, infos
 

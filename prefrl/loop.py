@@ -248,5 +248,5 @@ class PreferenceLoop:
         return self._count(rewards)
 
     def _count(self, rewards: NDArray[np.float32]) -> NDArray[np.float32]:
-        self.episodes.add_rollout(rewards, self.guard.take_ends())
+        self.episodes.add_rollout(rewards, self.guard.take_ends(), self.fitter.n_fits)
         return rewards

@@ -269,8 +269,8 @@ class _Training:
         if self.loop is None:
             recent = [e["r"] for e in self.agent.ep_info_buffer or ()]
             return Mark(float(np.mean(recent)), "env reward") if recent else None
-        means = self.loop.episodes.recent_means()
-        return None if means is None else Mark(means[1], f"reward model, fit {self.loop.fitter.n_fits}")
+        mean = self.loop.episodes.mean_of_fit()
+        return None if mean is None else Mark(mean, f"reward model, fit {self.loop.fitter.n_fits}")
 
     def _n_labels(self) -> int:
         return self.loop.answers.n_labels if self.loop is not None else 0

@@ -22,8 +22,16 @@ _MOST_CLIP_STEPS = 100_000
 """What a clip takes of memory and time grows with its steps; `clips.max_clip_steps` may be larger, as no limit."""
 
 
-def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
+def make_world(config: Config, *, n_envs: int, seed: int, views: bool, whole_episodes: bool = False) -> World:
     """The world that the config names, `n_envs` copies of it.
+
+    Args:
+        config: Of the run.
+        n_envs: Copies.
+        seed: Of the first copy.
+        views: Whether clips are to be drawn.
+        whole_episodes: Let every episode of a game of one's own have the whole horizon: to measure by, never to learn
+            from. Of all other worlds every episode has it anyway.
 
     Raises:
         UserError: There is no such world, an extra is missing, or its options are wrong.
@@ -43,7 +51,9 @@ def make_world(config: Config, *, n_envs: int, seed: int, views: bool) -> World:
     }
     masks = tuple(parse_mask(m) for m in options.masks)
     if kind == "custom":
-        make = partial(custom.make, config.env_id, **common, horizon=options.horizon, masks=masks)
+        make = partial(
+            custom.make, config.env_id, **common, horizon=options.horizon, masks=masks, whole_episodes=whole_episodes
+        )
         if not (options.own_process and game_process.is_available()):
             return make()
         return game_venv.make(

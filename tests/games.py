@@ -1,6 +1,6 @@
 """Small games for tests, registered as a user would register their own."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -60,6 +60,57 @@ class Slide(gym.Env[NDArray[Any], np.int64]):
         return frame
 
 
+class Lives(gym.Env[NDArray[Any], np.int64]):
+    """Lives for 1 to 80 steps by chance, whatever is done, and pays 1 for each."""
+
+    metadata = {"render_modes": [], "render_fps": 10}  # noqa: RUF012  # Gymnasium's custom
+
+    def __init__(self) -> None:
+        self.observation_space = spaces.Box(0.0, 80.0, (1,), np.float32)
+        self.action_space = spaces.Discrete(2)
+        self.n = self.life = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
+        super().reset(seed=seed)
+        self.n, self.life = 0, int(self.np_random.integers(1, 81))
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: np.int64) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
+        self.n += 1
+        return np.array([self.n], np.float32), 1.0, self.n == self.life, False, {}
+
+
+class Crowd(Slide):
+    """Pays in every step how many copies there are."""
+
+    there: ClassVar[set[int]] = set()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there.add(id(self))
+
+    def step(self, action: np.int64) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
+        obs, _, terminated, truncated, info = super().step(action)
+        return obs, float(len(self.there)), terminated, truncated, info
+
+    def close(self) -> None:
+        self.there.discard(id(self))
+
+
+class Alone(Crowd):
+    """There can be but one at a time."""
+
+    def __init__(self) -> None:
+        if self.there:
+            raise OSError("port 5000 is taken")
+        super().__init__()
+
+
 gym.register("SlideGame-v0", entry_point="games:Slide", max_episode_steps=50)
 gym.register("BlindSlideGame-v0", entry_point="games:Slide", max_episode_steps=50, kwargs={"reward": "zero"})
 gym.register("SlidePictures-v0", entry_point="games:Slide", max_episode_steps=50, kwargs={"pictures": True})
+gym.register("LivesGame-v0", entry_point="games:Lives", max_episode_steps=60)
+gym.register("CrowdGame-v0", entry_point="games:Crowd", max_episode_steps=50)
+gym.register("AloneGame-v0", entry_point="games:Alone", max_episode_steps=50)

@@ -163,7 +163,7 @@ def test_copies_that_share_what_is_in_the_module_are_told(register: Register) ->
     )
     assert found.status == "bad"
     alone = rows(game_of(env_id, n_envs=1), *SEEN, check_env_seeds.copies)[-1]
-    assert (alone.status, alone.flags) == ("ok", "--eval.episodes 1")
+    assert (alone.status, alone.flags) == ("ok", "")  # it is evaluated alone, too
 
 
 def test_a_game_of_which_there_can_be_but_one_is_told(register: Register) -> None:
@@ -177,6 +177,11 @@ def test_a_game_of_which_there_can_be_but_one_is_told(register: Register) -> Non
     game = game_of(register(of(__init__=init, close=lambda self: taken.release())))
     found = not_ok(game, *SEEN, check_env_seeds.copies)[-1]
     assert_says(found, "but one copy at a time: making it raised OSError: port 5000 is taken", "let several be made")
+    assert found.status == "bad"
+    alone = game_of(game.env_id, n_envs=1)
+    *_, found, after = rows(alone, *SEEN, check_env_seeds.copies, check_env_seeds.same_seed)
+    assert (found.name, found.status, found.remedy, after.status) == ("copies", "ok", "", "ok")
+    assert found.detail.endswith("; fine with --num-envs 1")
 
 
 def test_close_that_takes_from_the_others_is_told(register: Register) -> None:

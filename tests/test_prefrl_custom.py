@@ -129,6 +129,22 @@ def test_endings_leak_nothing(counter: Callable[..., str]) -> None:
     assert "secret" not in last
 
 
+def test_to_be_measured_every_episode_has_the_whole_clock(counter: Callable[..., str]) -> None:
+    world = make(counter(max_episode_steps=6), n_envs=2, whole_episodes=True)
+    world.venv.reset()
+    world.venv.envs[1].unwrapped.life = 9  # type: ignore[attr-defined]  # a DummyVecEnv of Counters
+    taken = steps(world, 13)
+    told = [
+        [(t, step[3][env]["episode"]) for t, step in enumerate(taken) if "episode" in step[3][env]] for env in (0, 1)
+    ]
+    assert told[0] == [(t, {"r": 10.0, "l": 4}) for t in (3, 7, 11)]
+    assert told[1] == [(t, {"r": 21.0, "l": 6}) for t in (5, 11)]
+    assert [[bool(dones[env]) for _, _, dones, _ in taken] for env in (0, 1)] == [
+        [False] * 13,
+        [t in (5, 11) for t in range(13)],
+    ]
+
+
 def test_an_ending_on_the_horizon_is_a_time_limit(counter: Callable[..., str]) -> None:
     world = make(counter(max_episode_steps=4))
     world.venv.reset()

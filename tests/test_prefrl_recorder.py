@@ -66,7 +66,7 @@ def monitored(offset: int, bad_at: int | None) -> gym.Env[Any, Any]:
 
 def counting(n_envs: int = 2, bad_at: int | None = None) -> tuple[Recorder, Guard]:
     venv = DummyVecEnv([partial(monitored, 1000 * i, bad_at) for i in range(n_envs)])
-    guard = Guard(venv)
+    guard = Guard(venv, note_ends=True)
     return Recorder(FakeWorld(venv), guard, memory_mib=1), guard
 
 
@@ -148,11 +148,27 @@ def test_the_guard_notes_the_env_return_of_every_episode_that_ends() -> None:
     ends = guard.take_ends()
     # Rewards of the episodes: 0+1+2+3+4, then 6+7+8+9+10; the same in both environments.
     assert ends == [
-        EpisodeEnd(0, 4, 10.0, 5),
-        EpisodeEnd(1, 4, 10.0, 5),
-        EpisodeEnd(0, 9, 40.0, 5),
-        EpisodeEnd(1, 9, 40.0, 5),
+        EpisodeEnd(0, 4, 10.0),
+        EpisodeEnd(1, 4, 10.0),
+        EpisodeEnd(0, 9, 40.0),
+        EpisodeEnd(1, 9, 40.0),
     ]
+    assert guard.take_ends() == []
+
+
+def test_the_guard_notes_that_an_episode_without_a_return_is_over() -> None:
+    guard = Guard(DummyVecEnv([Counting]), note_ends=True)
+    guard.reset()
+    for _ in range(7):
+        guard.step(np.array([0]))
+    assert guard.take_ends() == [EpisodeEnd(0, 4, None)]
+
+
+def test_ends_that_nobody_takes_do_not_pile_up() -> None:
+    guard = Guard(DummyVecEnv([partial(monitored, 0, None)]))
+    guard.reset()
+    infos = [guard.step(np.array([0]))[3][0] for _ in range(11)]
+    assert sum("episode" in info for info in infos) == 2
     assert guard.take_ends() == []
 
 

@@ -334,6 +334,22 @@ def test_score_runs_have_no_part_of_preference_learning_in_them(tmp_path: Path) 
     assert result.summary["env_return"] > result.summary["random_return"]
 
 
+@pytest.mark.slow
+def test_the_best_checkpoint_is_chosen_among_episodes_that_one_fit_alone_has_scored(tmp_path: Path) -> None:
+    """In each copy rollouts have 64 steps and episodes 50, and two rollouts go by between two fits."""
+    run = prefrl.train(toy_config(tmp_path / "run", total_timesteps=2048, checkpoint_steps=512)).run
+    marks = {}
+    for place in run.checkpoints.iterdir():
+        marks[int(place.name)] = json.loads((place / "manifest.json").read_text(encoding="utf-8"))["mark"]
+    judges = {step: mark and mark["judge"] for step, mark in marks.items()}
+    # The second fit scores from step 128 of each copy on: what ended at 150 it has not scored whole.
+    assert judges == {1024: "reward model, fit 1", 1536: None, 2048: "reward model, fit 2"}
+    rows = read_metrics(run.metrics)
+    curve = dict(zip(rows["time/total_timesteps"], rows["rollout/ep_learned_rew_mean"], strict=True))
+    assert marks[1024]["value"] == curve[1024]
+    assert marks[2048]["value"] != curve[2048]  # the curve goes on over both fits
+
+
 def test_the_learned_reward_and_the_time_limit_value_meet_in_the_rollout(tmp_path: Path) -> None:
     """At a time limit PPO puts gamma V(terminal) into the buffer; the learned reward is added to it, no more."""
     config = toy_config(tmp_path / "run")

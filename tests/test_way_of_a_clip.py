@@ -23,7 +23,7 @@ def record(env_id: str, n_steps: int, **changes: Any) -> tuple[World, Recorder, 
     """Act at random for a while; returns every observation the learner was given, too."""
     config = flags.default_config(env_id, **changes)
     world = worlds.make_world(config, n_envs=2, seed=7, views=True)
-    recorder = Recorder(world, Guard(world.venv), 64)
+    recorder = Recorder(world, Guard(world.venv, note_ends=True), 64)
     recorder.action_space.seed(0)
     seen = [np.asarray(recorder.reset())]
     for _ in range(n_steps):
