@@ -19,7 +19,7 @@ from stable_baselines3 import PPO
 
 import prefrl
 from labeling.store import Store
-from prefrl import configfile, learn, training, worlds
+from prefrl import checks, configfile, learn, training, worlds
 from prefrl.build import _rounds
 from prefrl.checkpoint import load_newest
 from prefrl.config import QueryConfig
@@ -437,3 +437,11 @@ def test_rounds_begin_when_exploring_has_ended() -> None:
     queries = QueryConfig(round_steps=1536, explore_steps=1100)
     assert _rounds(4096, 512, queries, with_people=False) == (1536, 3072)
     assert _rounds(4096, 512, QueryConfig(round_steps=1024, explore_steps=1024), with_people=False) == (1536, 3584)
+
+
+def test_exploring_to_the_end_is_refused_but_on_the_score(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"total_timesteps": 1024, "queries": {"explore_steps": 1024}}
+    with pytest.raises(UserError, match=r"--queries\.explore-steps below --total-timesteps 1,024, got 1,024"):
+        prefrl.train(toy_config(tmp_path / "run", **settings))
+    assert not (tmp_path / "run").exists()
+    checks.check_names(toy_config(tmp_path / "run", reward="score", **settings), own_labeler=False)
