@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import prefrl
 from labeling.store import Store
-from prefrl.checkpoint import Checkpoint, load_newest, newest_whole, save_checkpoint, steps_of
+from prefrl.checkpoint import Checkpoint, load_newest, newest_whole, save_checkpoint, steps_of, verifies
 from prefrl.errors import UserError
 from prefrl.state_hash import state_hashes
 from prefrl.training import _Training
@@ -222,3 +222,22 @@ def test_a_state_is_hashed_part_by_part_and_the_time_it_took_is_no_part(dot: Pat
     )
     found = state_hashes(replace(newest, tensors=changed))
     assert {name for name in wanted if wanted[name] != found[name]} == {"policy", "all"}
+
+
+@pytest.mark.slow
+def test_damaged_checkpoints_are_set_aside_said_and_not_counted(dot: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(dot, run)
+    folder = run / "checkpoints"
+    first, *others = sorted(folder.iterdir())
+    for place in others:
+        (place / "tensors.safetensors").write_bytes(b"bad")
+    config = replace(DOT.config(run), total_timesteps=steps_of(others[-1]) + DOT.rollout)
+    said = rf"goes on from {steps_of(first)} steps.* damaged; they are set aside as damaged-{others[0].name}, "
+    with pytest.warns(UserWarning, match=said):
+        prefrl.train(config, resume=True)
+    names = sorted(place.name for place in folder.iterdir())
+    assert [name for name in names if name.startswith("damaged-")] == [f"damaged-{place.name}" for place in others]
+    whole = [folder / name for name in names if not name.startswith("damaged-")]
+    assert all(map(verifies, whole))
+    assert 3 <= len(whole) <= 4  # and the best
