@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from torch.distributions import Distribution
 
 from labeling.clip import ClipFiles
@@ -21,6 +22,7 @@ from labeling.imports import copy_labels, env_id_of
 from labeling.plain_files import check_folder
 from labeling.store import Store
 from prefrl import build, checks, configfile, reproduction, worlds
+from prefrl.agent_state import log_state, put_log
 from prefrl.checkpoint import Checkpoint, Mark, newest_whole, read_checkpoint, set_aside_after
 from prefrl.config import Config
 from prefrl.errors import UserError
@@ -128,6 +130,7 @@ class _Training:
             self.agent = self.loop.agent
         else:
             self.agent = build.build_agent(config, self.world, self.seeds)
+        self.agent.set_logger(Logger(None, []))  # PPO's numbers of a resumed run wait there for their row
         self.people: People | None = None
         self.stopping = False
         self.resumed = resume
@@ -198,7 +201,9 @@ class _Training:
         remaining = self.config.total_timesteps - self.agent.num_timesteps
         if remaining <= 0:
             return
+        waiting = log_state(self.agent)
         self.agent.set_logger(make_logger(self.run, self.start_steps))
+        put_log(self.agent, waiting)
         hooks = RolloutHooks(self._before_rollout, self._after_rollout)
         with stop_signals(self._stop):
             self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.resumed)
