@@ -58,6 +58,18 @@ def put_moment(agent: PPO, state: dict[str, Any]) -> None:
     agent.ep_success_buffer = deque(state["successes"], maxlen=window)
 
 
+def log_state(agent: PPO) -> dict[str, Any]:
+    """The numbers that PPO has recorded for the next row of its logger, and which writers do not get them."""
+    logger = agent.logger
+    return {name: (value, logger.name_to_excluded[name]) for name, value in logger.name_to_value.items()}
+
+
+def put_log(agent: PPO, state: dict[str, Any]) -> None:
+    """Take over what `log_state` gave."""
+    for name, (value, excluded) in state.items():
+        agent.logger.record(str(name), value, excluded)
+
+
 def normalizer_state(agent: PPO) -> dict[str, Any] | None:
     """Running statistics of observations and returns; None where nothing is normalised."""
     normalizer = agent.get_vec_normalize_env()

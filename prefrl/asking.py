@@ -130,6 +130,10 @@ class Asker:
         """Newest steps of each environment that candidates come from."""
         return max(self.facts.n_steps, self.config.recent_steps // pool.n_envs)
 
+    def has_pairs(self, pool: Pool) -> bool:
+        """Whether there are two different clips to ask about."""
+        return pool.n_clips(self.facts.n_steps, self.recent_steps(pool)) > 1
+
     def new_labels(self, cursor: int) -> list[StoredLabel]:
         """The store's rows after the cursor, up to the first on a query that is yet to come again."""
         labels = self.store.labels_after(cursor)

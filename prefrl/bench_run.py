@@ -170,4 +170,5 @@ def _row(cell: Cell, outcome: Outcome) -> Row:
         variant=cell.variant,
         seed=cell.config.seed,
         outcome=outcome,
+        score_cell=cell.score_key,
     )

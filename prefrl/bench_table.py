@@ -124,12 +124,15 @@ def make_table(rows: Sequence[Row]) -> Table:
     """
     gathered = _gather(rows)
     scored = {(s.variant, task, seed): row for (s, task, seed), row in gathered.items() if not s.is_preferences}
+    by_cell = {row.outcome.cell: row for row in scored.values()}
     runs: dict[Setting, list[Run]] = {}
     reasons: dict[str, list[Setting]] = {}
     for setting, task in sorted({(setting, task) for setting, task, _ in gathered}):
         seeds = {seed: row for (s, t, seed), row in gathered.items() if (s, t) == (setting, task)}
-        measure = _baseline_variant(setting.variant, task, scored)
-        same = {seed: scored[measure, task, seed] for seed in seeds if (measure, task, seed) in scored}
+        same = {seed: by_cell[row.score_cell] for seed, row in seeds.items() if row.score_cell in by_cell}
+        if not same:
+            measure = _baseline_variant(setting.variant, task, scored)
+            same = {seed: scored[measure, task, seed] for seed in seeds if (measure, task, seed) in scored}
         scale = _scale(seeds, same)
         if scale.reason:
             reasons.setdefault(f"{task}: {scale.reason}", []).append(setting)
@@ -190,7 +193,7 @@ _ALL = ("variant", "teacher", "strategy", "labels")
 
 
 def _baseline_variant(variant: str, task: str, scored: Iterable[tuple[str, str, int]]) -> str:
-    """The variant whose score-trained runs are the measure: its own, else the plain one, else the only one."""
+    """The variant that is the measure where no run has the same PPO: its own, else the plain one, else the only one."""
     there = {v for v, t, _ in scored if t == task}
     if variant in there or not there:
         return variant

@@ -186,6 +186,7 @@ def _label_budget(config: Config) -> LabelBudget:
         window_steps=min(queries.label_window * config.total_timesteps, last_round),
         hyperbolic_steps=queries.hyperbolic_steps,
         round_steps=queries.round_steps,
+        end_steps=math.ceil(config.total_timesteps / rollout_steps) * rollout_steps,
         explore_steps=queries.explore_steps,
         first_round_steps=first_round,
     )

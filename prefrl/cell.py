@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefrl.config import Config
@@ -56,6 +56,11 @@ class Cell:
     def key(self) -> str:
         """Twelve hex digits, the same for whatever comes out the same."""
         return cell_key(self.config)
+
+    @property
+    def score_key(self) -> str:
+        """The key of the same PPO in the same world, trained on the score: what this cell is measured by."""
+        return cell_key(replace(self.config, reward="score"))
 
     @property
     def name(self) -> str:

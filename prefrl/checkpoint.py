@@ -2,7 +2,8 @@
 
 A checkpoint is a folder named by its agent steps. It is written beside its place and made durable, its manifest of
 hashes last, and then renamed, so that whatever is found under `checkpoints/` either verifies or is passed over for the
-one before, whenever the process or the machine died.
+one before, whenever the process or the machine died. Those that were passed over are set aside under other names when
+the run goes on: they are neither counted nor removed.
 
 The last three are kept, and the best. The best is the one with the highest recent mean return of what the agent is
 trained on: the learned reward, or the env reward with --reward score. The score never chooses among checkpoints of a
@@ -14,6 +15,7 @@ anew.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -36,7 +38,7 @@ TENSORS = "tensors.safetensors"
 STATE = "state.json"
 MANIFEST = "manifest.json"
 _KEPT = 3
-_BESIDE, _GONE = ".tmp-", ".gone-"
+_BESIDE, _GONE, _ASIDE = ".tmp-", ".gone-", "damaged-"
 _NAME = re.compile(r"(\d+)(?:-(\d+))?")
 """Agent steps, and a number where a checkpoint of these steps was there already."""
 
@@ -79,7 +81,7 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, mark: Mark 
         raise
     _sync(folder)
     failpoint("checkpoint.renamed")
-    kept = _kept(folder)
+    kept = [place, *_kept(folder)]
     _remove([old for old in _numbered(folder) if old not in kept])
     failpoint("checkpoint.pruned")
     return place
@@ -93,6 +95,15 @@ def make_room(folder: Path) -> bool:
     if newest is not None:
         _remove(others)
     return newest is not None and bool(others)
+
+
+def set_aside_after(place: Path) -> list[Path]:
+    """Rename the checkpoints after the newest that verifies, which is at `place`; returns where they are now."""
+    aside = []
+    for damaged in _numbered(place.parent):
+        if _order(damaged) > _order(place):
+            aside.append(damaged.rename(_free_name(damaged.with_name(f"{_ASIDE}{damaged.name}"))))
+    return aside
 
 
 def load_newest(folder: Path) -> Checkpoint | None:
@@ -206,6 +217,12 @@ def _free_place(folder: Path, step: int) -> Path:
     taken = checkpoints_of(folder, step)
     number = _order(taken[-1])[1] + 1 if taken else 0
     return folder / (f"{step:012d}-{number}" if number else f"{step:012d}")
+
+
+def _free_name(path: Path) -> Path:
+    """The path, or one beside it with a number, where nothing is yet."""
+    numbered = (path.with_name(f"{path.name}.{i}") for i in itertools.count(1))
+    return next(p for p in itertools.chain([path], numbered) if not p.exists())
 
 
 def _numbered(folder: Path) -> list[Path]:

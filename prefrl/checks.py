@@ -44,6 +44,12 @@ def check_names(config: Config, *, own_labeler: bool, is_here: bool = True) -> N
         raise UserError("expected no --labels-from with --reward score, which learns from no label; leave one out")
     _check_ranges(config)
     check_readable(config)
+    explore, total = config.queries.explore_steps, config.total_timesteps
+    if config.reward == "preferences" and explore >= total:
+        raise UserError(
+            f"expected --queries.explore-steps below --total-timesteps {total:,}, got {explore:,}, with which nobody "
+            "would ever be asked; lower it"
+        )
     if config.ppo.n_steps * config.world.n_envs < 2:
         raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
 

@@ -139,7 +139,7 @@ class RewardModelConfig:
     max_batches: int = 0
     """Most gradient steps in one fit, for networks that cost more than the policy's (Atari on a CPU); 0: no limit."""
     patience: int = 10
-    """A member stops, and keeps its best weights, when its validation loss has not improved for this many passes."""
+    """A fit stops when no member's validation loss has improved for this many passes; each keeps its best weights."""
     l2: float = 1e-4
     """First coefficient of the L2 penalty on the weights [Ibarz appendix A.3: 1e-4]."""
     l2_rate: float = 0.001

@@ -15,9 +15,10 @@ def novelty(pool: Pool, n_steps: int) -> NDArray[np.float32]:
     """How far each of the newest `n_steps` states of N environments is from its neighbours among them, (n_steps, N).
 
     The log of the distance to the fifth nearest, a particle estimate of the entropy of states, brought to mean 0 and
-    deviation 1: Lee et al. 2021 (PEBBLE), section 4.1.
+    deviation 1: Lee et al. 2021 (PEBBLE), section 4.1. Of a stack of frames the newest counts.
     """
-    states = pool.obs(pool.last(n_steps), n_steps).reshape(pool.n_envs * n_steps, -1).astype(np.float32)
+    frames = pool.obs(pool.last(n_steps), n_steps)[:, pool.layout.n_stack - 1 :]  # before them: the first step's stack
+    states = frames.reshape(pool.n_envs * n_steps, -1).astype(np.float32)
     states = (states - states.mean(axis=0)) / (states.std(axis=0) + 1e-3)
     squares = (states**2).sum(axis=1)
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ _N_SHOWN = 4
 def write_gallery(path: Path, files: ClipFiles, loop: PreferenceLoop, seed: int, with_clips: bool) -> None:
     """Judge recent clips, write the best and the least liked as clip files and every one's two returns as JSON.
 
+    Where no clip can be cut, as soon after a run went on in new episodes, what was written before stays.
+
     Args:
         path: The JSON file.
         files: Where clips go.
@@ -28,6 +31,13 @@ def write_gallery(path: Path, files: ClipFiles, loop: PreferenceLoop, seed: int,
         with_clips: False where clips could not be drawn anyway; then only returns are written.
     """
     pool, facts = loop.recorder.pool, loop.asker.facts
+    if not pool.can_cut(facts.n_steps):
+        warnings.warn(
+            f"no clip of {facts.n_steps} steps can be cut out of the {pool.n_steps} steps that are held of each "
+            "environment, so the report gets no new clips",
+            stacklevel=2,
+        )
+        return
     rng = np.random.default_rng(seed)
     cuts = pool.sample(_N_JUDGED, facts.n_steps, rng, loop.asker.recent_steps(pool))
     rewards = loop.fitter.model.rewards(pool.obs(cuts, facts.n_steps), pool.actions(cuts, facts.n_steps))

@@ -42,6 +42,8 @@ class LabelBudget:
     hyperbolic_steps: float
     round_steps: int
     """Agent steps between two rounds."""
+    end_steps: int
+    """Agent steps at the end of the last rollout."""
     explore_steps: int = 0
     """Agent steps before the first query, in which the agent is rewarded for states unlike others."""
     first_round_steps: int = 0
@@ -57,6 +59,10 @@ class LabelBudget:
             window_steps=self.window_steps,
             hyperbolic_steps=self.hyperbolic_steps,
         )
+
+    def is_last_round(self, steps: int) -> bool:
+        """Whether the run ends before the round that would come after one at these steps."""
+        return steps + self.round_steps > self.end_steps
 
 
 class PreferenceLoop:
@@ -125,14 +131,14 @@ class PreferenceLoop:
         """Whether the agent should wait for people: it is further ahead of their answers than it may be."""
         if self.queue is None or not self.n_rounds:
             return False
-        if not self._has_clips() and not self.asker.store.waiting():
+        if not self._has_pairs() and not self.asker.store.waiting():
             return False  # resumed: nothing can be asked before the agent has acted again
         return self.queue.is_starved(self._owed(self.agent.num_timesteps), is_untaught=self.fitter.n_fits == 0)
 
     def serve_people(self) -> None:
         """What a round does for people, without the agent moving on: take their answers in, keep the queue filled."""
         self.take_in()
-        if self._has_clips():
+        if self._has_pairs():
             self._ask(self.agent.num_timesteps)
 
     def learn_last_answers(self) -> int:
@@ -149,8 +155,8 @@ class PreferenceLoop:
         self.watch.switch(None)
         return max(0, n_late)
 
-    def _has_clips(self) -> bool:
-        return self.recorder.has_pool and self.recorder.pool.can_cut(self.asker.facts.n_steps)
+    def _has_pairs(self) -> bool:
+        return self.recorder.has_pool and self.asker.has_pairs(self.recorder.pool)
 
     def take_in(self) -> None:
         """Take in the labels that the store has and this process has not seen."""
@@ -165,18 +171,23 @@ class PreferenceLoop:
         return self._due(steps) - self.answers.n_labels
 
     def _due(self, steps: int) -> int:
+        # Rounds that waited for a clip may have moved the last one to before the end of the window.
+        if self.queue is None and self.budget.is_last_round(steps):
+            return self.budget.total_labels
         # The first rollout is the untrained policy's: only the first batch is due, however long the rollout was.
         return self.budget.due(steps) if self.n_rounds else self.budget.initial_labels
 
     def _can_ask(self, steps: int) -> bool:
-        """Whether a clip can be cut; while episodes are too short for one, the round waits for the next rollout."""
-        clip_steps = self.asker.facts.n_steps
-        if self.recorder.pool.can_cut(clip_steps):
+        """Whether two clips can be cut; while episodes are too short for them, the round waits for the next rollout."""
+        pool, clip_steps = self.recorder.pool, self.asker.facts.n_steps
+        if self.asker.has_pairs(pool):
             return True
-        if steps >= self.budget.window_steps and self.asker.n_asked < self.budget.total_labels:
+        # Rollouts may be shorter than a clip: the first of them tell nothing of how long episodes last.
+        is_late = steps >= self.budget.window_steps and pool.position > clip_steps
+        if (is_late or steps >= self.budget.end_steps) and self.asker.n_asked < self.budget.total_labels:
             raise UserError(
-                f"expected episodes that last a clip of {clip_steps} steps, got none in {steps} steps; lower "
-                "--clip-seconds or --clips.min-clip-steps"
+                f"expected episodes that last a clip of {clip_steps} steps, got fewer than two such clips in {steps} "
+                "steps; lower --clip-seconds or --clips.min-clip-steps"
             )
         return False
 

@@ -123,3 +123,5 @@ class Row:
     """The suite's name of the settings laid over the preset."""
     seed: int
     outcome: Outcome
+    score_cell: str = ""
+    """The cell that trains the same PPO on the score, whichever variant it stands under; empty where it is unknown."""

@@ -177,6 +177,10 @@ class Pool:
         where, envs = np.nonzero(same)
         return envs.astype(np.int64), starts[where].astype(np.int64)
 
+    def n_clips(self, clip_steps: int, recent_steps: int) -> int:
+        """Different clips that `sample` may draw with these arguments."""
+        return len(self._recent_starts(clip_steps, recent_steps)[0])
+
     def can_cut(self, clip_steps: int) -> bool:
         """Whether `clip_steps` steps of one episode are held anywhere."""
         return len(self._valid_starts(clip_steps, None)[0]) > 0

@@ -28,8 +28,10 @@ from prefrl.agent_state import (
     agent_tensors,
     generator_state,
     generator_tensors,
+    log_state,
     normalizer_state,
     put_generators,
+    put_log,
     put_moment,
     put_normalizer,
     put_return_scale,
@@ -59,6 +61,7 @@ def take_state(agent: PPO, loop: PreferenceLoop | None, watch: Stopwatch, venv: 
     tensors = {**agent_tensors(agent), **generator_tensors()}
     parts: dict[str, Any] = {
         "agent": agent_state(agent),
+        "log": log_state(agent),
         "normalizer": normalizer_state(agent),
         "return_scale": return_scale_state(agent),
         "generators": generator_state(agent),
@@ -99,6 +102,7 @@ def put_state(
     agent.num_timesteps = state["steps"]
     watch.seconds.update(state["seconds"])
     put_weights(agent, tensors, parts["agent"])
+    put_log(agent, parts.get("log", {}))  # older checkpoints have none
     is_exact = _go_on_in_episodes(checkpoint, parts, agent, loop, venv)
     put_normalizer(agent, parts["normalizer"])
     put_return_scale(agent, parts.get("return_scale"))  # older checkpoints have none
@@ -206,6 +210,7 @@ def _loop_parts(loop: PreferenceLoop) -> dict[str, Any]:
             "must_fit": loop.must_fit,
             "n_learned": loop.n_learned,
             "disagreement": loop.disagreement,
+            "n_taken_back": loop.n_taken_back,
             "last_fit": None if loop.last_fit is None else asdict(loop.last_fit),
             "queries_rng": asker.rng.bit_generator.state,
             "guard_steps": loop.guard.n_steps,
@@ -234,6 +239,7 @@ def _put_loop(loop: PreferenceLoop, tensors: dict[str, Tensor], state: dict[str,
     loop.n_learned = state.get("n_learned", 0)  # older checkpoints have none
     loop.asker.rng.bit_generator.state = state["queries_rng"]
     loop.disagreement = state["disagreement"]
+    loop.n_taken_back = state.get("n_taken_back", 0)  # older checkpoints have none
     loop.last_fit = None if state["last_fit"] is None else FitReport(**state["last_fit"])
 
 

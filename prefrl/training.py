@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
+import warnings
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
 from torch.distributions import Distribution
 
 from labeling.clip import ClipFiles
@@ -21,7 +23,8 @@ from labeling.imports import copy_labels, env_id_of
 from labeling.plain_files import check_folder
 from labeling.store import Store
 from prefrl import build, checks, configfile, reproduction, worlds
-from prefrl.checkpoint import Checkpoint, Mark, load_newest
+from prefrl.agent_state import log_state, put_log
+from prefrl.checkpoint import Checkpoint, Mark, newest_whole, read_checkpoint, set_aside_after
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE
@@ -130,6 +133,7 @@ class _Training:
             self.agent = self.loop.agent
         else:
             self.agent = build.build_agent(config, self.world, self.seeds)
+        self.agent.set_logger(Logger(None, []))  # PPO's numbers of a resumed run wait there for their row
         self.people: People | None = None
         self.stopping = False
         self.resumed = resume
@@ -212,7 +216,9 @@ class _Training:
         remaining = self.config.total_timesteps - self.agent.num_timesteps
         if remaining <= 0:
             return
+        waiting = log_state(self.agent)
         self.agent.set_logger(make_logger(self.run, self.start_steps))
+        put_log(self.agent, waiting)
         hooks = RolloutHooks(self._before_rollout, self._after_rollout)
         with stop_signals(self._stop):
             self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.resumed)
@@ -286,16 +292,23 @@ class _Training:
         check_finite(self.agent.policy.state_dict(), "in the checkpoint")
 
     def _resume(self) -> None:
-        checkpoint = load_newest(self.run.checkpoints)
-        if checkpoint is None:
+        place = newest_whole(self.run.checkpoints)
+        if place is None:
             raise UserError(
                 f"expected a whole checkpoint under {self.run.checkpoints} to go on from, found none; start the run "
                 "anew in another folder"
             )
-        files = ClipFiles(self.run.clips)
+        checkpoint, files = read_checkpoint(place), ClipFiles(self.run.clips)
         if not put_state(checkpoint, self.agent, self.loop, self.watch, self.world.venv, files):
             # New episodes, and not those that the run began with.
             self.world.venv.seed(self.seeds.policy + self.agent.num_timesteps)
+        damaged = set_aside_after(place)
+        if damaged:
+            warnings.warn(
+                f"the run goes on from {self.agent.num_timesteps:,} steps, as the checkpoints after them are damaged; "
+                f"they are set aside as {', '.join(path.name for path in damaged)} in {self.run.checkpoints}",
+                stacklevel=2,
+            )
         self.saver.go_on(self.agent.num_timesteps, self._n_labels())
 
     def _stop(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+from dataclasses import replace
 
 import pytest
 from bench_rows import row, small_suite
@@ -125,6 +126,19 @@ def test_a_variant_is_held_against_its_own_baseline_else_the_plain_one() -> None
     runs = [run for run in make_table(rows).runs if run.setting.is_preferences]
     found = {(run.row.env_id, run.setting.variant): run.normalized for run in runs}
     assert found == {("A-v5", "long"): 0.5, ("A-v5", "wide"): 1.0, ("B-v5", ""): 0.25}
+
+
+def test_variants_with_the_same_ppo_are_held_against_the_one_run_that_it_has_on_the_score() -> None:
+    fast = row("A-v5", 0, 200.0, variant="a")
+    rows = [row("A-v5", 0, 50.0), fast, row("A-v5", 0, 50.0, 20)]
+    rows += [replace(row("A-v5", 0, 50.0, 20, variant=v), score_cell=fast.outcome.cell) for v in ("a", "b")]
+    table = make_table(rows)
+    runs = {run.setting.variant: run for run in table.runs if run.setting.is_preferences}
+    assert {variant: run.normalized for variant, run in runs.items()} == {"": 1.0, "a": 0.25, "b": 0.25}
+    assert runs["b"].baseline is fast
+    assert len(table.runs) == len(rows)
+    apart = make_table([r for r in rows if r is not fast])  # not trained yet: the plain one has to do
+    assert {run.normalized for run in apart.runs} == {1.0}
 
 
 def test_one_seed_has_neither_spread_nor_interval() -> None:

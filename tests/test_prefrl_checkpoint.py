@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from labeling import failpoints
-from prefrl.checkpoint import Checkpoint, Mark, load_newest, make_room, save_checkpoint
+from prefrl.checkpoint import (
+    Checkpoint,
+    Mark,
+    load_newest,
+    make_room,
+    newest_whole,
+    save_checkpoint,
+    set_aside_after,
+    verifies,
+)
 from prefrl.tensor_names import pack_optimizer, unpack_optimizer
 
 
@@ -100,6 +109,35 @@ def test_another_checkpoint_of_the_same_steps_takes_the_place_of_the_first_once_
     assert found is not None
     assert found.state["again"]
     assert {p.name for p in tmp_path.iterdir()} == {"000000000001", "000000000002-1"}
+
+
+def damage(place: Path) -> None:
+    (place / "tensors.safetensors").write_bytes(b"bad")
+
+
+def test_a_checkpoint_is_there_once_it_is_written_whatever_later_ones_there_are(tmp_path: Path) -> None:
+    for x, value in ((100, 9.0), (200, 1.0), (300, 2.0), (400, 3.0)):
+        save_checkpoint(tmp_path, x, checkpoint(x), Mark(value, "fit 1"))
+    place = save_checkpoint(tmp_path, 150, checkpoint(150), Mark(2.0, "fit 1"))
+    assert verifies(place)
+
+
+def test_damaged_checkpoints_after_the_newest_whole_one_are_set_aside_and_take_no_place(tmp_path: Path) -> None:
+    for x in (100, 200, 300):
+        save_checkpoint(tmp_path, x, checkpoint(x))
+    for x in (200, 300):
+        damage(tmp_path / f"{x:012d}")
+    newest = newest_whole(tmp_path)
+    assert newest is not None
+    assert [place.name for place in set_aside_after(newest)] == ["damaged-000000000200", "damaged-000000000300"]
+    assert set_aside_after(newest) == []
+    damage(save_checkpoint(tmp_path, 200, checkpoint(200)))
+    assert [place.name for place in set_aside_after(newest)] == ["damaged-000000000200.1"]
+    for x in (150, 250, 350):
+        save_checkpoint(tmp_path, x, checkpoint(x))
+    damaged = ["damaged-000000000200", "damaged-000000000200.1", "damaged-000000000300"]
+    kept = [f"{x:012d}" for x in (150, 250, 350)]
+    assert sorted(place.name for place in tmp_path.iterdir()) == kept + damaged
 
 
 def test_what_a_killed_process_left_behind_goes_with_the_next_one(tmp_path: Path) -> None:

@@ -36,3 +36,16 @@ def test_only_the_newest_steps_count() -> None:
 
 def test_states_that_are_all_the_same_are_worth_the_same() -> None:
     np.testing.assert_allclose(novelty(pool_of([[1.0, 1.0]] * 4), 4), 0.0, atol=1e-3)
+
+
+def test_of_stacked_frames_the_newest_of_every_step_counts_whatever_was_reset() -> None:
+    rng = np.random.default_rng(0)
+    seen = rng.integers(256, size=(9, 2, 3, 4, 4), dtype=np.uint8)  # stacks of 3 planes that have nothing in common
+    stacked = Pool(Layout((3, 4, 4), np.uint8, (), np.int64, None, np.uint8, 3), 2, 100)
+    flat = Pool(Layout((16,), np.float32, (), np.int64, None, np.uint8, 1), 2, 100)
+    for t, stacks in enumerate(seen):
+        rest = np.zeros(2, np.int64), np.zeros(2, np.float32), None, np.array([t // 4, 0]), np.array([t % 4, t])
+        stacked.add(stacks, *rest)
+        flat.add(stacks[:, -1].reshape(2, 16).astype(np.float32), *rest)
+    for n_steps in (9, 5, 1):  # the whole run, across a reset, within an episode
+        np.testing.assert_array_equal(novelty(stacked, n_steps), novelty(flat, n_steps))

@@ -162,3 +162,11 @@ def test_whether_a_clip_can_be_cut() -> None:
     pool = counting_pool(100, [5, 3])
     assert pool.can_cut(5)
     assert not pool.can_cut(6)
+
+
+def test_how_many_different_clips_may_be_drawn() -> None:
+    pool = counting_pool(100, [5, 3, 7])
+    assert pool.n_clips(4, 100) == len(starts(pool, 4)) == 6
+    assert pool.n_clips(4, 4) == 1
+    assert pool.n_clips(7, 6) == len(starts(pool, 7, recent=6)) == 1  # none among the newest, so among all
+    assert pool.n_clips(8, 100) == 0

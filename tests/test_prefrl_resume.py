@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 import prefrl
 from labeling.store import Store
-from prefrl.checkpoint import Checkpoint, load_newest, newest_whole, save_checkpoint, steps_of
+from prefrl.checkpoint import Checkpoint, load_newest, newest_whole, save_checkpoint, steps_of, verifies
 from prefrl.errors import UserError
+from prefrl.metrics import read_metrics
 from prefrl.state_hash import state_hashes
-from prefrl.training import _Training
+from prefrl.training import Interrupted, _Training
 from runs.resume_exact import CASES, Case, Killed, _Cut, cut_and_gone_on_with, hashes, left_alone, points
 
 ROOT = Path(__file__).parent.parent
@@ -222,3 +223,77 @@ def test_a_state_is_hashed_part_by_part_and_the_time_it_took_is_no_part(dot: Pat
     )
     found = state_hashes(replace(newest, tensors=changed))
     assert {name for name in wanted if wanted[name] != found[name]} == {"policy", "all"}
+
+
+@pytest.mark.slow
+def test_the_rows_of_a_run_that_was_cut_are_those_of_one_that_was_left_alone(tmp_path: Path) -> None:
+    left_alone(DOT, tmp_path / "alone")
+    cut_and_gone_on_with(DOT, tmp_path / "cut", "stop", 5 * DOT.rollout)
+    alone, cut = (read_metrics(tmp_path / name / "metrics.csv") for name in ("alone", "cut"))
+    clocks = {"time/fps", "time/seconds", "time/time_elapsed"}
+    assert {name for name in alone if alone[name] != cut.get(name)} <= {*clocks, "time/iterations"}
+    assert alone["train/n_updates"] == [None, *(2.0 * i for i in range(1, 8))]
+    # Stable-Baselines3 counts the iterations of one call.
+    assert cut["time/iterations"] == [1, 2, 3, 4, 5, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_how_many_fits_were_taken_back_is_counted_on(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with ExitStack() as stack:
+        training = _Cut(DOT.config(run), None, False, stack)
+        assert training.loop is not None
+        training.loop.n_taken_back = 3
+        training.stop_at = 256
+        with pytest.raises(Interrupted):
+            training.run_to_end()
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    with ExitStack() as stack:
+        gone_on = _Training(DOT.config(run), None, True, stack)
+        assert gone_on.loop is not None
+        assert gone_on.loop.n_taken_back == 3
+    newest = newest_whole(older / "checkpoints")
+    assert newest is not None
+    checkpoint = load_newest(older / "checkpoints")
+    assert checkpoint is not None
+    del checkpoint.state["parts"]["loop"]["n_taken_back"], checkpoint.state["parts"]["log"]  # as was written before
+    save_checkpoint(older / "checkpoints", 256, checkpoint)
+    with ExitStack() as stack:
+        gone_on = _Training(DOT.config(older), None, True, stack)
+        assert gone_on.loop is not None
+        assert (gone_on.loop.n_taken_back, gone_on.agent.num_timesteps) == (0, 256)
+
+
+@pytest.mark.slow
+def test_damaged_checkpoints_are_set_aside_said_and_not_counted(dot: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(dot, run)
+    folder = run / "checkpoints"
+    first, *others = sorted(folder.iterdir())
+    for place in others:
+        (place / "tensors.safetensors").write_bytes(b"bad")
+    config = replace(DOT.config(run), total_timesteps=steps_of(others[-1]) + DOT.rollout)
+    said = rf"goes on from {steps_of(first)} steps.* damaged; they are set aside as damaged-{others[0].name}, "
+    with pytest.warns(UserWarning, match=said):
+        prefrl.train(config, resume=True)
+    names = sorted(place.name for place in folder.iterdir())
+    assert [name for name in names if name.startswith("damaged-")] == [f"damaged-{place.name}" for place in others]
+    whole = [folder / name for name in names if not name.startswith("damaged-")]
+    assert all(map(verifies, whole))
+    assert 3 <= len(whole) <= 4  # and the best
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_shown_at_the_end_that_is_said(tmp_path: Path) -> None:
+    case = Case("OpaqueWalk-v0", n_steps=8, rollouts=16, changes={"ppo": {"batch_size": 32}})
+    left_alone(case, tmp_path / "run")
+    gallery = (tmp_path / "run" / "gallery.json").read_bytes()
+    more = replace(case.config(tmp_path / "run"), total_timesteps=17 * case.rollout)
+    with (
+        pytest.warns(UserWarning, match="begin new episodes"),
+        pytest.warns(UserWarning, match="no clip of 15 steps can be cut out of the 8 steps .* the report gets no new"),
+    ):
+        result = prefrl.train(more, resume=True)
+    assert result.summary["timesteps"] == 17 * case.rollout
+    assert (tmp_path / "run" / "gallery.json").read_bytes() == gallery

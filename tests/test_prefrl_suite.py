@@ -85,6 +85,16 @@ def test_a_variant_has_a_score_of_its_own_only_where_it_changes_ppo_or_the_world
     assert next(c for c in read.cells if c.variant == "small").config.reward_model.hidden == (8,)
 
 
+def test_variants_that_change_ppo_alike_share_a_score_and_know_it(tmp_path: Path) -> None:
+    table = "[variants.plain]\n[variants.a]\nppo.gamma = 0.9\n[variants.b]\nppo.gamma = 0.9\nqueries.strategy = 'bald'"
+    cells = suite(tmp_path, table).cells
+    on_score = {c.key: c.variant for c in cells if c.config.reward == "score"}
+    assert list(on_score.values()) == ["", "a"]
+    measured_by = {c.variant: on_score[c.score_key] for c in cells if c.config.reward == "preferences"}
+    assert measured_by == {"plain": "", "a": "a", "b": "a"}
+    assert all(c.score_key == c.key for c in cells if c.config.reward == "score")
+
+
 def test_teachers_as_a_list_and_as_a_table(tmp_path: Path) -> None:
     listed = suite(tmp_path, 'score = false\nteachers = ["oracle", "mistake"]')
     assert [(c.teacher, c.config.labeler) for c in listed.cells] == [("oracle", "oracle"), ("mistake", "mistake")]
