@@ -208,14 +208,13 @@ class Asker:
         """Pairs of clips that are not the same clip twice."""
         n_steps = self.facts.n_steps
         recent = self.recent_steps(pool)
-        early = self.config.beginnings
-        left = pool.sample(n, n_steps, self.rng, recent, early)
-        right = pool.sample(n, n_steps, self.rng, recent, early)
+        left = pool.sample(n, n_steps, self.rng, recent)
+        right = pool.sample(n, n_steps, self.rng, recent)
         for _ in range(100):
             same = (left.envs == right.envs) & (left.starts == right.starts)
             if not same.any():
                 return left, right
-            again = pool.sample(int(same.sum()), n_steps, self.rng, recent, early)
+            again = pool.sample(int(same.sum()), n_steps, self.rng, recent)
             right.envs[same], right.starts[same] = again.envs, again.starts
         raise ValueError(
             f"expected two different clips of {n_steps} steps, found one alone in the {pool.n_steps} steps held of "

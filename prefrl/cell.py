@@ -19,7 +19,6 @@ _LEARNING_ONLY_INNER = frozenset({"ppo.normalize_learned"})
 """Settings that a run on the score does not read, whole tables and single ones."""
 _OFF: dict[str, Any] = {
     "queries.stratified": False,
-    "queries.beginnings": 0.0,
     "world.own_process": True,
     "world.step_timeout": 60.0,
     "world.restarts": 3,

@@ -119,7 +119,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "world.frame_size": (36, 160),
     "clips.memory_mib": _FROM_1,
     "queries.candidate_factor": _FROM_1,
-    "queries.beginnings": _SHARE,
     "queries.random_share": _SHARE,
     "queries.recent_steps": _FROM_1,
     "queries.hyperbolic_steps": _FROM_1,

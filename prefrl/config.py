@@ -68,9 +68,6 @@ class QueryConfig:
     stratified: bool = False
     """Draw candidates evenly over the range of learned returns instead of over time, so that rare behaviour is asked
     about, too; the first queries and the random share are drawn over time all the same."""
-    beginnings: float = 0.0
-    """Share of the clips that are cut from the beginnings of episodes, whatever else is shown of them: a robot that has
-    fallen lies there for the rest of its episode, and clips drawn over time show hardly anything else; 0: over time."""
     random_share: float = 0.1
     """Share of queries picked uniformly whatever the strategy, and logged so, to judge the strategy by later."""
     recent_steps: int = 40_000

@@ -132,14 +132,7 @@ class Pool:
             self._views[row] = views
         self.position += 1
 
-    def sample(
-        self,
-        n_clips: int,
-        clip_steps: int,
-        rng: np.random.Generator,
-        recent_steps: int | None = None,
-        beginnings: float = 0.0,
-    ) -> Cuts:
+    def sample(self, n_clips: int, clip_steps: int, rng: np.random.Generator, recent_steps: int | None = None) -> Cuts:
         """Cut `n_clips` clips of `clip_steps` steps, uniformly among all starts that stay inside one episode.
 
         Args:
@@ -147,8 +140,6 @@ class Pool:
             clip_steps: T.
             rng: Where the draw comes from.
             recent_steps: Only steps among this many newest ones of each environment; None: all that are held.
-            beginnings: Share of the clips, about, that begin within the first `clip_steps` steps of an episode, if any
-                does.
 
         Raises:
             ValueError: No stretch of `clip_steps` steps of one episode is held.
@@ -160,11 +151,6 @@ class Pool:
                 f"{self.n_steps} steps held of each environment are; use shorter clips or more clip memory"
             )
         pick = rng.integers(len(envs), size=n_clips)
-        if beginnings > 0:
-            early = np.flatnonzero(self._episode_steps[starts % self.capacity, envs] < clip_steps)
-            if len(early):
-                is_early = rng.random(n_clips) < beginnings
-                pick[is_early] = early[rng.integers(len(early), size=int(is_early.sum()))]
         return Cuts(envs[pick], starts[pick])
 
     def _recent_starts(self, clip_steps: int, recent_steps: int | None) -> tuple[IntArray, IntArray]:

@@ -170,27 +170,3 @@ def test_how_many_different_clips_may_be_drawn() -> None:
     assert pool.n_clips(4, 4) == 1
     assert pool.n_clips(7, 6) == len(starts(pool, 7, recent=6)) == 1  # none among the newest, so among all
     assert pool.n_clips(8, 100) == 0
-
-
-def test_beginnings_get_the_share_that_is_asked_for() -> None:
-    pool = counting_pool(200, [100, 100])
-    n, rng = 4000, np.random.default_rng(0)
-    cuts = pool.sample(n, 5, rng, beginnings=0.25)
-    steps_in = cuts.starts % 100
-    # 10 of 192 starts lie within the first 5 steps of an episode: a quarter, and as many of the rest as would anyway.
-    share = 0.25 + 0.75 * 10 / 192
-    assert (steps_in < 5).mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / n))
-    assert set(pool.sample(500, 5, rng, beginnings=1.0).starts.tolist()) == {0, 1, 2, 3, 4, 100, 101, 102, 103, 104}
-
-
-def test_where_no_beginning_is_held_clips_are_drawn_over_time() -> None:
-    pool = counting_pool(20, [100])
-    assert set(pool.sample(500, 5, np.random.default_rng(0), beginnings=1.0).starts.tolist()) == set(range(80, 96))
-
-
-def test_without_a_share_of_beginnings_the_same_clips_are_drawn_as_ever() -> None:
-    pool = counting_pool(200, [100, 100])
-    rng = np.random.default_rng(3)
-    expected = np.random.default_rng(3).integers(192, size=50)
-    starts_held = np.concatenate([np.arange(96), np.arange(100, 196)])
-    assert pool.sample(50, 5, rng).starts.tolist() == starts_held[expected].tolist()

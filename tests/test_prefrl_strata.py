@@ -72,16 +72,3 @@ def test_random_ones_come_of_the_even_candidates_and_the_others_of_the_rest(tmp_
     assert (chosen.index[chosen.is_random] < 20).all()
     assert (chosen.index[~chosen.is_random] >= 20).all()
     asker.store.close()
-
-
-def test_beginnings_of_episodes_get_their_share_of_the_first_questions_and_of_the_later_ones(tmp_path: Path) -> None:
-    asker, pool = make_asker(tmp_path, "uniform")
-    for step in range(200):  # one episode of 200 steps in each of two environments
-        obs = np.full((2, 3), step, np.float32)
-        pool.add(obs, np.zeros(2, np.int64), np.zeros(2, np.float32), None, np.zeros(2, np.int64), np.full(2, step))
-    asker.config = QueryConfig(strategy="uniform", beginnings=0.5)
-    for fitted in (False, True):
-        (left, right), _, _ = asker._pick(400, pool, fitted=fitted)
-        is_early = np.concatenate([pool.obs(side, 5)[:, 0, 0] < 5 for side in (left, right)])
-        assert 0.45 < is_early.mean() < 0.6  # a half, and 5 of 196 of the rest
-    asker.store.close()
