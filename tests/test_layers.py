@@ -25,7 +25,7 @@ LAYERS = [
     {"result", "state", "gallery", "check_env_game", "saving", "rollout_log"},
     {"evaluate_run"},
     {"build"},
-    {"loop", "worlds", "checks", "agent_state"},
+    {"loop", "worlds", "checks", "agent_state", "machine_memory"},
     {"game_venv"},
     {"game_process"},
     {"game_worker"},

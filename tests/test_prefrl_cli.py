@@ -90,6 +90,11 @@ BAD = {
     ),
     "rollout of one": ([*TOY, "--ppo.n-steps", "1", "--n-envs", "1"], "at least 2 steps"),
     "clip memory": (["--env-id", "ALE/Pong-v5", "--clip-memory", "1"], "raise --clip-memory to"),
+    "more labels than memory": ([*TOY, "--total-labels", "999999999999"], "--total-labels whose clips fit into"),
+    "more networks than memory": (
+        [*TOY, "--reward-model.members", "1000", "--reward-model.hidden", "16384", "16384"],
+        "--reward-model.members 1,000 of --reward-model.hidden 16384 16384",
+    ),
     "resume with a preset": ([*TOY, "--run-dir", "nothing", "--resume", "--preset", "toy"], "no --preset"),
     "bad seed": ([*TOY, "--seed", "-1"], "--seed"),
     "resume of nothing": ([*TOY, "--run-dir", "nothing", "--resume"], "config.toml"),
