@@ -45,10 +45,16 @@ def main(args: list[str]) -> int:
     if options.report + options.dry_run + bool(options.rerun) > 1:
         raise UserError("expected one of --report, --dry-run and --rerun, got several")
     from prefrl.bench_run import Bench
+    from prefrl.outputs import check_out_folder
     from prefrl.suite import read_suite
 
     out = options.out or Path("runs/results") / options.suite.stem
-    bench = Bench(read_suite(options.suite), cells=options.cells, out=out, n_jobs=options.jobs, fresh=options.fresh)
+    suite = read_suite(options.suite)
+    if not (options.rerun or options.dry_run):
+        check_out_folder(out, "--out")
+        if not options.report:
+            check_out_folder(options.cells, "--cells")
+    bench = Bench(suite, cells=options.cells, out=out, n_jobs=options.jobs, fresh=options.fresh)
     if options.rerun:
         return bench.rerun(options.rerun)
     if options.dry_run:

@@ -26,6 +26,7 @@ from prefrl.labels_check import clip_check
 from prefrl.labels_list import WORDS, choice_as_shown, label_table, summary, time_text
 from prefrl.labels_parquet import write_tables
 from prefrl.labels_play import Shown, label_frames
+from prefrl.outputs import check_out_file
 from prefrl.rundir import RunDir
 from prefrl.video import write_video
 from prefrl.world import checked_size
@@ -95,10 +96,7 @@ def _at_least_1(last: int) -> int:
 
 
 def _play(run: RunDir, config: Config, action: PlayArgs) -> None:
-    if action.out.suffix != ".webm":
-        raise UserError(f"expected --out to end in .webm, got {action.out.name!r}")
-    if not action.out.parent.is_dir():
-        raise UserError(f"expected a folder for the video, found none at {action.out.parent}")
+    check_out_file(action.out, "--out", ".webm")
     with Store.open_read_only(run.labels) as store:
         rows = [row for row in label_rows(store) if not row["undone"]]
         if action.query is None:

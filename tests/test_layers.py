@@ -38,7 +38,7 @@ LAYERS = [
     {"fit_data"},
     {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
     | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
-    | {"plain", "tensor_names", "stop_signals"},
+    | {"plain", "tensor_names", "stop_signals", "outputs"},
     {"foreign_config"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
     {"loss", "tape", "repeated", "return_scale"},
