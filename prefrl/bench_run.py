@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -123,7 +124,9 @@ class Bench:
             share = f"{n_older} of {len(self.cells)} cells"
             sys.stderr.write(f"{share} not trained again; the report has their kept outcomes\n")
         write_outcomes(self.out / "outcomes.jsonl", {row.outcome.cell: row.outcome for row in rows}.values())
-        files = write_report(self.out, self.suite.name, rows, f"prefrl bench {self.suite.path}", notes)
+        files = write_report(
+            self.out, self.suite.name, rows, f"prefrl bench {shlex.quote(str(self.suite.path))}", notes
+        )
         sys.stdout.write(f"report: {files[0]}\n")
         return 0
 

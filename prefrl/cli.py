@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import select
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -172,7 +173,7 @@ def _train(args: list[str]) -> int:
         result = train(config, resume=resume)
     except Interrupted as e:
         how = f"stopped, but not saved: {e.not_saved}" if e.not_saved else "stopped and saved"
-        sys.stderr.write(f"prefrl: {how}; go on with: prefrl train --run-dir {e} --resume\n")
+        sys.stderr.write(f"prefrl: {how}; go on with: prefrl train --run-dir {shlex.quote(str(e))} --resume\n")
         return EXIT_INTERRUPTED
     summary = result.summary
     sys.stdout.write(
