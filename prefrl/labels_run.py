@@ -18,11 +18,10 @@ from labeling.imports import copy_labels, env_id_of
 from labeling.label import utc_ms_now
 from labeling.plain_files import check_folder
 from labeling.store import Store
-from prefrl import configfile, labels_health, worlds
+from prefrl import configfile, labels_health
 from prefrl.config import Config
 from prefrl.errors import EXIT_DAMAGED, UserError
 from prefrl.labels_args import CheckArgs, ExportArgs, ImportArgs, ListArgs, PlayArgs, RecoverArgs, parse_labels
-from prefrl.labels_check import clip_check
 from prefrl.labels_list import WORDS, choice_as_shown, label_table, summary, time_text
 from prefrl.labels_parquet import write_tables
 from prefrl.labels_play import Shown, label_frames
@@ -115,6 +114,8 @@ def _play(run: RunDir, config: Config, action: PlayArgs) -> None:
 
 def _shown(run: RunDir, config: Config, rows: list[Row]) -> list[Shown]:
     """Draws the clips of these labels, on the sides where they were shown."""
+    from prefrl import worlds  # slow to import, and not needed to list labels
+
     world = worlds.make_world(config, n_envs=1, seed=0, views=True)
     drawer = world.drawer
     world.venv.close()
@@ -171,6 +172,9 @@ def _export(run: RunDir, config: Config, out: Path) -> None:
 
 
 def _import(run: RunDir, config: Config, action: ImportArgs) -> None:
+    from prefrl import worlds  # slow to import, and not needed to list labels
+    from prefrl.labels_check import clip_check
+
     check_folder(action.source)
     env_id = env_id_of(action.source)
     if env_id != config.env_id and not action.any_env:

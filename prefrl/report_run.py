@@ -17,7 +17,7 @@ from prefrl import configfile, worlds
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.judge_queries import judge
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.report import GalleryClip, ReportData, write_report
 from prefrl.rundir import RunDir, read_json
 from prefrl.world import checked_size

@@ -36,7 +36,18 @@ LAYERS = [
     {"fit", "labelers", "guard"},
     {"fit_step"},
     {"fit_data"},
-    {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
+    {
+        "reward_model",
+        "pool",
+        "queries",
+        "schedules",
+        "configfile",
+        "frames",
+        "families",
+        "world",
+        "stopwatch",
+        "metrics_file",
+    }
     | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
     | {"plain", "tensor_names", "stop_signals", "outputs"},
     {"foreign_config"},

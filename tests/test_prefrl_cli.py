@@ -41,6 +41,18 @@ def test_help_is_quick() -> None:
     assert best < 0.5
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_help_of_a_command_imports_nothing_that_learns(command: str) -> None:
+    code = (
+        "import sys; from prefrl import cli\n"
+        f"try: cli.main([{command!r}, '--help'])\n"
+        "except SystemExit as e: print(e.code, [m for m in "
+        "('torch', 'gymnasium', 'stable_baselines3', 'cv2', 'matplotlib', 'starlette', 'envs') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
 def test_train_help_shows_every_flag_of_the_contract() -> None:
     done = prefrl("train", "--help", cwd=ROOT)
     assert done.returncode == 0

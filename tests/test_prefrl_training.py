@@ -26,7 +26,7 @@ from prefrl.config import QueryConfig
 from prefrl.errors import UserError
 from prefrl.evaluate_run import evaluate_run
 from prefrl.learn import obs_normalizer
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.rundir import RunDir
 
 ROOT = Path(__file__).parent.parent
