@@ -55,8 +55,13 @@ class Bench:
         return [cell for key, cell in self.cells.items() if key not in self.outcomes]
 
     def say_cost(self) -> int:
-        """What would be trained, and how long it would take."""
+        """What would be trained, and how long it would take.
+
+        Raises:
+            UserError: There is no such world here; the device may be another machine's.
+        """
         missing, costs = self.missing(), Costs(self.outcomes.values())
+        _check_worlds(missing)
         say = Console(highlight=False, soft_wrap=True).print
         for cell in missing:
             say(f"{cell.key}  about {duration(costs.of(cell)):>9}  {cell.name}", markup=False)
@@ -147,13 +152,18 @@ class Bench:
 
 
 def _check_here(cells: list[Cell]) -> None:
-    """Look for each device, and make each world once: sooner than every cell of it fails."""
+    """Look for each device, and make each world once."""
     on_gpu = [cell for cell in cells if cell.config.device == "cuda"]
     if on_gpu and resolve_device("auto") != "cuda":
         raise UserError(
             f"expected a CUDA GPU for {len(on_gpu)} cells that are not trained yet ({on_gpu[0].name}, ...), found "
             "none; train where there is one, or set device under [settings] to cpu, which is another benchmark"
         )
+    _check_worlds(cells)
+
+
+def _check_worlds(cells: list[Cell]) -> None:
+    """Make each world once: sooner than every cell of it fails."""
     for cell in {(cell.config.env_id, repr(cell.config.world)): cell for cell in cells}.values():
         try:
             make_world(cell.config, n_envs=1, seed=0, views=False).venv.close()
