@@ -108,6 +108,7 @@ BAD = {
         "--reward-model.members 1,000 of --reward-model.hidden 16384 16384",
     ),
     "resume with a preset": ([*TOY, "--run-dir", "nothing", "--resume", "--preset", "toy"], "no --preset"),
+    "a run folder without a name": ([*TOY, "--run-dir", ""], "expected --run-dir to name a folder, got nothing"),
     "bad seed": ([*TOY, "--seed", "-1"], "--seed"),
     "resume of nothing": ([*TOY, "--run-dir", "nothing", "--resume"], "config.toml"),
 }
