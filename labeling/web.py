@@ -25,8 +25,8 @@ from labeling.web_access import Access, invite, join_path
 from labeling.web_guard import LOOPBACK_NAMES, Guard, GuardRules, RateLimit, host_name
 from labeling.web_requests import ERROR_HANDLERS
 from labeling.web_routes import Curves, Routes
-from labeling.web_server import WebError, listen, make_server
-from labeling.web_settings import WebSettings
+from labeling.web_server import listen, make_server
+from labeling.web_settings import WebError, WebSettings
 
 __all__ = ["WebError", "WebSettings", "check_hosts", "invite", "links", "listen", "make_app", "serve"]
 

@@ -13,6 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from labeling.web_settings import WebError
+
 __all__ = ["WebError", "listen", "make_server"]
 
 HEADER_SECONDS = 10.0
@@ -20,10 +22,6 @@ HEADER_SECONDS = 10.0
 
 MAX_CONNECTIONS = 200
 KEEP_ALIVE_SECONDS = 5
-
-
-class WebError(ValueError):
-    """The page cannot be served as asked."""
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["WebSettings"]
+__all__ = ["WebError", "WebSettings"]
+
+
+class WebError(ValueError):
+    """The page cannot be served as asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,4 +34,4 @@ class WebSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise ValueError(f"expected a port from 0 (any free one) to 65535, got {self.port}")
+            raise WebError(f"expected --port from 0 (any free one) to 65535, got {self.port}")

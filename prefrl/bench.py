@@ -23,7 +23,7 @@ class BenchArgs:
     """Say what would be trained and what it would cost; train nothing."""
     report: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Write the report of what there is; train nothing."""
-    rerun: str = ""
+    rerun: str | None = None
     """Train this cell again (its key, or how that begins) and say whether it comes out the same."""
     fresh: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Train everything here, also what has an outcome kept beside the report."""
@@ -42,14 +42,22 @@ def main(args: list[str]) -> int:
     options = tyro.cli(BenchArgs, prog="prefrl bench", args=args)
     if options.jobs < 1:
         raise UserError(f"expected --jobs to be at least 1, got {options.jobs}")
-    if options.report + options.dry_run + bool(options.rerun) > 1:
+    if options.report + options.dry_run + (options.rerun is not None) > 1:
         raise UserError("expected one of --report, --dry-run and --rerun, got several")
+    if options.rerun == "":
+        raise UserError("expected --rerun to be a cell's key, or how one begins, got nothing")
     from prefrl.bench_run import Bench
+    from prefrl.outputs import check_out_folder
     from prefrl.suite import read_suite
 
     out = options.out or Path("runs/results") / options.suite.stem
-    bench = Bench(read_suite(options.suite), cells=options.cells, out=out, n_jobs=options.jobs, fresh=options.fresh)
-    if options.rerun:
+    suite = read_suite(options.suite)
+    if options.rerun is None and not options.dry_run:
+        check_out_folder(out, "--out")
+        if not options.report:
+            check_out_folder(options.cells, "--cells")
+    bench = Bench(suite, cells=options.cells, out=out, n_jobs=options.jobs, fresh=options.fresh)
+    if options.rerun is not None:
         return bench.rerun(options.rerun)
     if options.dry_run:
         return bench.say_cost()

@@ -24,7 +24,9 @@ def find_cell(cells: Sequence[Cell], key: str) -> Cell:
     found = {cell.key: cell for cell in cells if key and cell.key.startswith(key)}
     if len(found) != 1:
         what = "several do" if found else "none does"
-        raise UserError(f"expected a cell whose key begins with {key!r}, {what}; the keys stand in the report")
+        raise UserError(
+            f"expected a cell whose key begins with {key!r}, {what}; the keys stand in the report's results.csv"
+        )
     return next(iter(found.values()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -54,8 +55,13 @@ class Bench:
         return [cell for key, cell in self.cells.items() if key not in self.outcomes]
 
     def say_cost(self) -> int:
-        """What would be trained, and how long it would take."""
+        """What would be trained, and how long it would take.
+
+        Raises:
+            UserError: There is no such world here; the device may be another machine's.
+        """
         missing, costs = self.missing(), Costs(self.outcomes.values())
+        _check_worlds(missing)
         say = Console(highlight=False, soft_wrap=True).print
         for cell in missing:
             say(f"{cell.key}  about {duration(costs.of(cell)):>9}  {cell.name}", markup=False)
@@ -123,7 +129,9 @@ class Bench:
             share = f"{n_older} of {len(self.cells)} cells"
             sys.stderr.write(f"{share} not trained again; the report has their kept outcomes\n")
         write_outcomes(self.out / "outcomes.jsonl", {row.outcome.cell: row.outcome for row in rows}.values())
-        files = write_report(self.out, self.suite.name, rows, f"prefrl bench {self.suite.path}", notes)
+        files = write_report(
+            self.out, self.suite.name, rows, f"prefrl bench {shlex.quote(str(self.suite.path))}", notes
+        )
         sys.stdout.write(f"report: {files[0]}\n")
         return 0
 
@@ -144,13 +152,18 @@ class Bench:
 
 
 def _check_here(cells: list[Cell]) -> None:
-    """Look for each device, and make each world once: sooner than every cell of it fails."""
+    """Look for each device, and make each world once."""
     on_gpu = [cell for cell in cells if cell.config.device == "cuda"]
     if on_gpu and resolve_device("auto") != "cuda":
         raise UserError(
             f"expected a CUDA GPU for {len(on_gpu)} cells that are not trained yet ({on_gpu[0].name}, ...), found "
             "none; train where there is one, or set device under [settings] to cpu, which is another benchmark"
         )
+    _check_worlds(cells)
+
+
+def _check_worlds(cells: list[Cell]) -> None:
+    """Make each world once: sooner than every cell of it fails."""
     for cell in {(cell.config.env_id, repr(cell.config.world)): cell for cell in cells}.values():
         try:
             make_world(cell.config, n_envs=1, seed=0, views=False).venv.close()

@@ -24,6 +24,7 @@ from prefrl.guard import Guard
 from prefrl.labelers import FunctionLabeler, Labeler, LabelFunction, PeopleLabeler, TeacherLabeler
 from prefrl.learn import is_image_space, make_ppo
 from prefrl.loop import LabelBudget, PreferenceLoop
+from prefrl.machine_memory import check_labels_fit, check_model_fits
 from prefrl.queue import PeopleQueue
 from prefrl.recorder import Recorder
 from prefrl.reward_model import Inputs, RewardModel
@@ -54,7 +55,8 @@ class Seeds:
 
 
 def check_memory(config: Config, world: World, clip_steps: int) -> None:
-    """Make sure that the clip memory holds a rollout and a clip, by looking at one step of the world.
+    """Make sure that the clip memory holds a rollout and a clip, by looking at one step of the world, and that the
+    labels' clips fit into the machine.
 
     Raises:
         UserError: It does not.
@@ -69,10 +71,11 @@ def check_memory(config: Config, world: World, clip_steps: int) -> None:
             f"expected clip memory for {needed} steps of {world.venv.num_envs} environments ({step_kib:,.0f} KiB a "
             f"step), got room for {recorder.pool.capacity}; raise --clip-memory to {wanted} MiB or more"
         )
+    check_labels_fit(config, recorder.pool.layout, clip_steps)
 
 
 def check_reward_model(config: Config, world: World) -> None:
-    """Make sure that the reward model's settings are for a network that this world has.
+    """Make sure that the reward model's settings are for a network that this world has, and that it fits.
 
     Raises:
         UserError: They are not.
@@ -84,6 +87,8 @@ def check_reward_model(config: Config, world: World) -> None:
             raise UserError(
                 f"expected --reward-model.{name} with observations that are vectors, got frames; leave it out"
             )
+    assert isinstance(space, spaces.Box)  # worlds give arrays; others were refused as they were made
+    check_model_fits(settings, Inputs.of(space, world.venv.action_space, world.n_stack))
 
 
 def make_labeler(config: Config, function: LabelFunction | None, seed: int) -> Labeler:

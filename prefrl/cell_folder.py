@@ -21,7 +21,7 @@ from labeling.store import Store
 from prefrl.cell import cell_key, command
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.outcome import Outcome
 from prefrl.policy_file import read_weights
 from prefrl.rundir import RunDir, write_text

@@ -6,6 +6,7 @@ The checks are in `check_env_*.py`, imported when they are used so that the comm
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -134,11 +135,14 @@ def _print_end(options: CheckEnvArgs, rows: list[Finding], is_trainable: bool) -
     n_bad = sum(f.status == "bad" for f in rows)
     if is_trainable:
         look = f" ({n_warn} to look at)" if n_warn else ""
-        more = "".join(f" --env-kwargs {k}" for k in options.env_kwargs) + "".join(f" --mask {m}" for m in options.mask)
+        more = "".join(f" --env-kwargs {shlex.quote(k)}" for k in options.env_kwargs)
+        more += "".join(f" --mask {shlex.quote(m)}" for m in options.mask)
         more += f" --num-envs {options.num_envs}" if options.num_envs != 8 else ""
         more += f" --world.horizon {options.horizon}" if options.horizon != 1000 else ""
         more += "".join(f" {f.flags}" for f in rows if f.flags)
-        command = f'prefrl train --env-id {options.env_id}{more} --labeler window --task "what you like to see"'
+        command = (
+            f'prefrl train --env-id {shlex.quote(options.env_id)}{more} --labeler window --task "what you like to see"'
+        )
         sys.stdout.write(f"\n{options.env_id} can be trained{look}. Go on with:\n  {command}\n")
     else:
         hint = " --traceback shows where it failed." if traces and not options.traceback else ""

@@ -9,6 +9,8 @@ import errno
 import importlib
 import json
 import os
+import select
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -100,8 +102,28 @@ class DoctorArgs:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code.
 
-    0 ok, 2 bad input, 1 a fault of ours or the world's, 5 a damaged store of labels, 130 interrupted.
+    0 ok, 2 bad input, 1 a fault of ours or the world's, 5 a damaged store of labels, 130 interrupted; 1 without a word
+    where whoever was reading has gone (as `head` does).
     """
+    try:
+        try:
+            return _main(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _has_no_reader(sys.stdout.fileno()):  # another pipe of ours is broken
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would complain of what is left of it
+        return EXIT_FAULT
+
+
+def _has_no_reader(file: int) -> bool:
+    poll = select.poll()
+    poll.register(file, 0)  # errors are told unasked
+    return bool(poll.poll(0))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     if not args or args[0] in ("-h", "--help"):
         sys.stdout.write(_USAGE)
@@ -151,7 +173,7 @@ def _train(args: list[str]) -> int:
         result = train(config, resume=resume)
     except Interrupted as e:
         how = f"stopped, but not saved: {e.not_saved}" if e.not_saved else "stopped and saved"
-        sys.stderr.write(f"prefrl: {how}; go on with: prefrl train --run-dir {e} --resume\n")
+        sys.stderr.write(f"prefrl: {how}; go on with: prefrl train --run-dir {shlex.quote(str(e))} --resume\n")
         return EXIT_INTERRUPTED
     summary = result.summary
     sys.stdout.write(
@@ -185,11 +207,14 @@ def _eval(args: list[str]) -> int:
 
 def _watch(args: list[str]) -> int:
     options = tyro.cli(WatchArgs, prog="prefrl watch", args=args)
+    from prefrl.outputs import check_out_file
     from prefrl.rundir import RunDir
-    from prefrl.watch import watch_run
 
     run = RunDir(options.run).must_exist()
     out = options.out or options.run / "video.webm"
+    check_out_file(out, "--out", ".webm")
+    from prefrl.watch import watch_run
+
     seconds = watch_run(run, out, options.seconds, trust_pickle=options.trust_pickle)
     sys.stdout.write(f"video of {seconds:.1f} s: {out}\n")
     return EXIT_OK
@@ -197,12 +222,15 @@ def _watch(args: list[str]) -> int:
 
 def _report(args: list[str]) -> int:
     options = tyro.cli(ReportArgs, prog="prefrl report", args=args)
-    from prefrl.report_run import report_run
+    from prefrl.outputs import check_out_file
     from prefrl.rundir import RunDir
 
     run = RunDir(options.run).must_exist()
     score = RunDir(options.score_run).must_exist() if options.score_run is not None else None
     out = options.out or options.run / "report.html"
+    check_out_file(out, "--out")
+    from prefrl.report_run import report_run
+
     report_run(run, out, score)
     sys.stdout.write(f"report: {out}\n")
     return EXIT_OK

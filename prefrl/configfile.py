@@ -72,7 +72,7 @@ def overlay(config: _C, settings: dict[str, Any], source: str) -> _C:
     changes: dict[str, Any] = {}
     for key, value in settings.items():
         if key not in known:
-            raise UserError(f"unknown key {key!r} in {source}{nearest(key, known)}")
+            raise UserError(f"unknown key {key!r} in {source}{nearest_or_all(key, known)}")
         old = getattr(config, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, dict):
@@ -141,6 +141,11 @@ def nearest(word: str, known: list[str]) -> str:
     """'; did you mean X?' where something known is near, else nothing."""
     close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def nearest_or_all(word: str, known: list[str]) -> str:
+    """'; did you mean X?' where something known is near, else all that is known."""
+    return nearest(word, known) or f"; known are {', '.join(known)}"
 
 
 def _toml(value: object) -> str:

@@ -38,6 +38,8 @@ def parse_train(args: list[str]) -> tuple[Config, bool]:
         SystemExit: tyro has said what is wrong with a flag (2), or shown the help (0).
     """
     early = _read_early(args)
+    if early.run_dir == "":
+        raise UserError("expected --run-dir to name a folder, got nothing; without it there is a default under runs/")
     base = _resumed(early) if early.resume else _begun(early)
     parsed = tyro.cli(
         TrainArgs, prog="prefrl train", args=gather(args), default=TrainArgs(base, config_file=early.config)
@@ -71,7 +73,7 @@ def _read_early(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--config-file", "--config", "--conf-file", "--config_file", dest="config", default="")
     parser.add_argument("--device", default="")
     parser.add_argument("--labeler", default="")
-    parser.add_argument("--run-dir", "--run_dir", "-f", default="")
+    parser.add_argument("--run-dir", "--run_dir", "-f", default=None)
     parser.add_argument("--resume", action="store_true")
     try:
         return parser.parse_known_args(args)[0]

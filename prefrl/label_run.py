@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import importlib
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def main(args: list[str]) -> int:
     run = RunDir(options.run).must_exist()
     config = configfile.load(run.config)
     n_answers, waits_ms = label_run(run, config, options.name or config.people.name or login_name())
-    line = f"{n_answers} answers given; go on labeling by: prefrl label {run.path}"
+    line = f"{n_answers} answers given; go on labeling by: prefrl label {shlex.quote(str(run.path))}"
     if waits_ms:
         line += f"\n95% of the pairs came within {np.percentile(waits_ms, 95):.0f} ms of the key before"
     with contextlib.suppress(BrokenPipeError):  # the training that opened this window has ended before it
@@ -89,7 +90,7 @@ def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[floa
             total_labels=config.total_labels,
             read_status=lambda: read_status(run.status),
             worker_trouble=drawing.trouble,
-            how_to_resume=f"prefrl train --run-dir {run.path} --resume",
+            how_to_resume=f"prefrl train --run-dir {shlex.quote(str(run.path))} --resume",
             on_painted=waits_ms.append,
         )
     lock.close()

@@ -18,14 +18,14 @@ from labeling.imports import copy_labels, env_id_of
 from labeling.label import utc_ms_now
 from labeling.plain_files import check_folder
 from labeling.store import Store
-from prefrl import configfile, labels_health, worlds
+from prefrl import configfile, labels_health
 from prefrl.config import Config
 from prefrl.errors import EXIT_DAMAGED, UserError
 from prefrl.labels_args import CheckArgs, ExportArgs, ImportArgs, ListArgs, PlayArgs, RecoverArgs, parse_labels
-from prefrl.labels_check import clip_check
 from prefrl.labels_list import WORDS, choice_as_shown, label_table, summary, time_text
 from prefrl.labels_parquet import write_tables
 from prefrl.labels_play import Shown, label_frames
+from prefrl.outputs import check_out_file
 from prefrl.rundir import RunDir
 from prefrl.video import write_video
 from prefrl.world import checked_size
@@ -95,10 +95,7 @@ def _at_least_1(last: int) -> int:
 
 
 def _play(run: RunDir, config: Config, action: PlayArgs) -> None:
-    if action.out.suffix != ".webm":
-        raise UserError(f"expected --out to end in .webm, got {action.out.name!r}")
-    if not action.out.parent.is_dir():
-        raise UserError(f"expected a folder for the video, found none at {action.out.parent}")
+    check_out_file(action.out, "--out", ".webm")
     with Store.open_read_only(run.labels) as store:
         rows = [row for row in label_rows(store) if not row["undone"]]
         if action.query is None:
@@ -117,6 +114,8 @@ def _play(run: RunDir, config: Config, action: PlayArgs) -> None:
 
 def _shown(run: RunDir, config: Config, rows: list[Row]) -> list[Shown]:
     """Draws the clips of these labels, on the sides where they were shown."""
+    from prefrl import worlds  # slow to import, and not needed to list labels
+
     world = worlds.make_world(config, n_envs=1, seed=0, views=True)
     drawer = world.drawer
     world.venv.close()
@@ -173,6 +172,9 @@ def _export(run: RunDir, config: Config, out: Path) -> None:
 
 
 def _import(run: RunDir, config: Config, action: ImportArgs) -> None:
+    from prefrl import worlds  # slow to import, and not needed to list labels
+    from prefrl.labels_check import clip_check
+
     check_folder(action.source)
     env_id = env_id_of(action.source)
     if env_id != config.env_id and not action.any_env:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -103,6 +104,8 @@ class People:
                 self._process.wait(timeout=_CLOSE_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
 
     def tell(self, state: str) -> None:
         """Write how the agent is for those who label."""
@@ -163,19 +166,25 @@ class People:
             return
         self._reminded_at = now
         waits = "the agent waits for answers" if self.loop.is_starved() else "the agent trains on without answers"
-        self.say(
-            f"prefrl: {n_waiting} pairs wait and nobody has answered for {(now - self._answered_at) / 60:.0f} min; "
-            f"{waits}. Open {'the window' if self.command == 'label' else 'the page'} by: "
-            f"prefrl {self.command} {self.run.path}"
-        )
+        what = "window" if self.command == "label" else "page"
+        is_open = self._process is not None and self._process.poll() is None
+        # Somebody may have opened another by hand.
+        where = f"The {what} is open" if is_open else f"If no {what} is open, open it by: {self._how_to_open()}"
+        pairs = "1 pair waits" if n_waiting == 1 else f"{n_waiting} pairs wait"
+        since = f"nobody has answered for {(now - self._answered_at) / 60:.0f} min"
+        self.say(f"prefrl: {pairs} and {since}; {waits}. {where}")
 
     def _pass_on(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            self.say(line.rstrip("\n"))
+        with process.stdout as lines:
+            for line in lines:
+                self.say(line.rstrip("\n"))
         if process.wait() not in (0, 2, -signal.SIGTERM):  # 2: it has said what is wrong itself
             what = "window" if self.command == "label" else "page"
-            self.say(f"prefrl: the {what} has ended; open it again by: prefrl {self.command} {self.run.path}")
+            self.say(f"prefrl: the {what} has ended; open it again by: {self._how_to_open()}")
+
+    def _how_to_open(self) -> str:
+        return f"prefrl {self.command} {shlex.quote(str(self.run.path))}"
 
     def _show_newest(self) -> None:
         """Keep a longer clip of what the agent did lately, in place of the one before."""

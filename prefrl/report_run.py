@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling import backups
 from labeling.clip import ClipError, ClipFiles
 from labeling.statistics import summarize
 from labeling.store import Store
@@ -17,7 +18,7 @@ from prefrl import configfile, worlds
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.judge_queries import judge
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.report import GalleryClip, ReportData, write_report
 from prefrl.rundir import RunDir, read_json
 from prefrl.world import checked_size
@@ -26,8 +27,14 @@ _MOST_SHOWN = 16
 
 
 def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
-    """Write the report of a run; `score` is a run of the same learner on the env reward, to compare with."""
-    config = configfile.load(run.config)
+    """Write the report of a run; `score` is a run of the same learner on the env reward, to compare with.
+
+    Raises:
+        UserError: A file of the run is not what it should be, or `score` is no run on the score.
+        DamagedStoreError: The store of labels is damaged, or gone though there are backups of it.
+    """
+    config, result, metrics = configfile.load(run.config), run.read_result(), read_metrics(run.metrics)
+    score_return = None if score is None else _score_return(score)
     gallery = _read_gallery(run.gallery)
     most, least, note = _draw_gallery(run, config, gallery)
     answers, strategies = _asked(run.labels)
@@ -36,17 +43,49 @@ def report_run(run: RunDir, out: Path, score: RunDir | None = None) -> None:
         ReportData(
             title=f"{config.env_id}, seed {config.seed}",
             config=dataclasses.asdict(config),
-            result=run.read_result(),
-            metrics=read_metrics(run.metrics),
+            result=result,
+            metrics=metrics,
             answers=answers,
             strategies=strategies,
             learned_vs_env=_returns(gallery),
             most_liked=most,
             least_liked=least,
             gallery_note=note,
-            score_return=None if score is None else _number(score.read_result().get("env_return")),
+            score_return=score_return,
+            notes=_missing(run, config, result, metrics),
         ),
     )
+
+
+def _score_return(score: RunDir) -> float | None:
+    env_return = _number(score.read_result().get("env_return"))
+    if configfile.load(score.config).reward != "score":
+        raise UserError(
+            f"expected --score-run to be a run on the score (--reward score), got {score.path}, which is one on "
+            "preferences"
+        )
+    return env_return
+
+
+def _missing(run: RunDir, config: Config, result: dict[str, Any], metrics: dict[str, list[float | None]]) -> list[str]:
+    """What a finished run had written, and its folder lacks; an unfinished one may have written nothing yet."""
+    steps = _number(result.get("timesteps"))
+    if steps is None:
+        return []
+    notes = []
+    last = max((x for x in metrics.get("time/total_timesteps", []) if x is not None), default=0)
+    if not run.metrics.is_file():
+        notes.append(f"{run.metrics.name} is missing: the curves cannot be drawn.")
+    elif last < steps:
+        notes.append(f"{run.metrics.name} ends at step {last:,.0f} of {steps:,.0f}: the curves lack what came after.")
+    if config.reward == "preferences" and _number(result.get("labels")):
+        lost = {
+            run.labels: "what was answered is not known",
+            run.clips: "no label can be shown or learned from again",
+            run.gallery: "what the reward model likes is not known",
+        }
+        notes += [f"{path.name} is missing: {what}." for path, what in lost.items() if not path.exists()]
+    return notes
 
 
 def _read_gallery(path: Path) -> dict[str, Any]:
@@ -84,7 +123,7 @@ def _returns(
 
 def _asked(labels: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What is said of a run's answers, and of the strategies that picked its queries."""
-    if not labels.is_file():
+    if not labels.is_file() and not backups.found(labels):
         return {}, []
     with Store.open_read_only(labels) as store:
         return summarize(store), judge(store)

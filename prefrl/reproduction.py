@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -55,7 +56,7 @@ def kept(config: Config, folder: Path, views: bool) -> Iterator[None]:
             raise
         path = folder / NAME
         write_bytes(path, _pack(Reproduction(config.env_id, config.world, views, e.tape, str(e))))
-        fault = WorldFault(f"{e}; to see it again: prefrl check-env --replay {path}", e.env)
+        fault = WorldFault(f"{e}; to see it again: prefrl check-env --replay {shlex.quote(str(path))}", e.env)
         raise fault from e
 
 

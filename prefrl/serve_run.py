@@ -23,7 +23,7 @@ from prefrl.drawing_process import DrawingProcess
 from prefrl.errors import UserError
 from prefrl.families import names_of
 from prefrl.label_run import login_name
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.repeated import gather
 from prefrl.rundir import RunDir
 

@@ -65,7 +65,7 @@ def read_suite(path: Path) -> Suite:
     grid = configfile.read_toml(path)
     for key in grid:
         if key not in _KEYS:
-            raise UserError(f"unknown key {key!r} in {path}{configfile.nearest(key, list(_KEYS))}")
+            raise UserError(f"unknown key {key!r} in {path}{configfile.nearest_or_all(key, list(_KEYS))}")
     axes = _Axes(path, grid)
     cells = [cell for env_id in axes.env_ids for cell in _cells_of(env_id, axes)]
     cells.sort(key=lambda cell: axes.seeds.index(cell.config.seed))  # a bench that is stopped early has whole seeds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ def watch_run(run: RunDir, out: Path, seconds: float, *, trust_pickle: bool = Fa
     Raises:
         UserError: The run has no policy yet, or its world cannot be drawn.
     """
-    if seconds <= 0:
-        raise UserError(f"expected --seconds to be above 0, got {seconds:g}")
+    if not 0 < seconds < math.inf:
+        raise UserError(f"expected --seconds to be a number above 0, got {seconds:g}")
     config = configfile.load(run.config)
     world = worlds.make_world(config, n_envs=1, seed=build.Seeds.of(config.seed).evaluation, views=True)
     if world.drawer is None:

@@ -19,13 +19,15 @@ take it back by `put_state(state)`; so may single environments and wrappers: see
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
 
 from labeling.clip import Clip, ClipError
+
+if TYPE_CHECKING:  # torch comes with it, which is slow to import and not needed to read labels
+    from stable_baselines3.common.vec_env import VecEnv
 
 MOST_DRAWN_STEPS = 2000
 """Longest clip that is drawn: a minute and more of most worlds."""

@@ -24,7 +24,7 @@ from labeling.store import Store
 from prefrl import flags, worlds
 from prefrl.asking import ClipFacts, cut_clips
 from prefrl.guard import Guard
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.pool import Cuts
 from prefrl.recorder import Recorder
 from prefrl.rundir import RunDir

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.rundir import RunDir
 from runs.web_load import Tally, check, label, percentiles
 

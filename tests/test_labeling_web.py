@@ -94,7 +94,7 @@ def test_a_taken_port_and_a_foreign_host_are_one_clear_line(tmp_path: Path) -> N
         if host:
             with pytest.raises(WebError, match="no such host"):
                 listen(host, 8765)
-    with pytest.raises(ValueError, match="expected a port"):
+    with pytest.raises(WebError, match="expected --port from 0"):
         WebSettings(total_labels=1, port=70_000)
     bad = WebSettings(total_labels=1, port=0, allowed_hosts=("http://x",))
     site = Site(tmp_path)

@@ -25,7 +25,7 @@ LAYERS = [
     {"result", "state", "gallery", "check_env_game", "saving", "rollout_log"},
     {"evaluate_run"},
     {"build"},
-    {"loop", "worlds", "checks", "agent_state"},
+    {"loop", "worlds", "checks", "agent_state", "machine_memory"},
     {"game_venv"},
     {"game_process"},
     {"game_worker"},
@@ -36,9 +36,20 @@ LAYERS = [
     {"fit", "labelers", "guard"},
     {"fit_step"},
     {"fit_data"},
-    {"reward_model", "pool", "queries", "schedules", "configfile", "frames", "families", "world", "stopwatch"}
+    {
+        "reward_model",
+        "pool",
+        "queries",
+        "schedules",
+        "configfile",
+        "frames",
+        "families",
+        "world",
+        "stopwatch",
+        "metrics_file",
+    }
     | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
-    | {"plain", "tensor_names", "stop_signals"},
+    | {"plain", "tensor_names", "stop_signals", "outputs"},
     {"foreign_config"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
     {"loss", "tape", "repeated", "return_scale"},

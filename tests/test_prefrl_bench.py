@@ -210,7 +210,11 @@ def test_a_report_of_a_part_says_what_is_missing(done: Path, tmp_path: Path, ben
         (["--report"], "expected at least one cell of two.toml to be done, found none; train first"),
         (["--report", "--dry-run"], "expected one of --report, --dry-run and --rerun, got several"),
         (["--dry-run", "--rerun", "a"], "expected one of --report, --dry-run and --rerun, got several"),
-        (["--rerun", "xyz"], "expected a cell whose key begins with 'xyz', none does; the keys stand in the report"),
+        (
+            ["--rerun", "xyz"],
+            "expected a cell whose key begins with 'xyz', none does; the keys stand in the report's results.csv",
+        ),
+        (["--rerun", ""], "expected --rerun to be a cell's key, or how one begins, got nothing"),
         (["--jobs", "0"], "expected --jobs to be at least 1, got 0"),
     ],
 )
@@ -333,6 +337,9 @@ def test_a_world_that_is_not_there_is_said_before_anything_is_trained(
         assert bench.err.endswith(f"(in cell {env_id}, 20 labels, oracle, uniform, seed 0)\n")
         assert bench.err.count("\n") == 1
         assert not (tmp_path / "cells").exists()
+        said = bench.err
+        assert bench(str(suite), tmp_path, "--dry-run") == 2
+        assert (bench.out, bench.err) == ("", said)
 
 
 @pytest.mark.bench

@@ -43,6 +43,18 @@ def test_help_is_quick() -> None:
     assert best < 0.5
 
 
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_the_help_of_a_command_imports_nothing_that_learns(command: str) -> None:
+    code = (
+        "import sys; from prefrl import cli\n"
+        f"try: cli.main([{command!r}, '--help'])\n"
+        "except SystemExit as e: print(e.code, [m for m in "
+        "('torch', 'gymnasium', 'stable_baselines3', 'cv2', 'matplotlib', 'starlette', 'envs') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+
+
 def test_train_help_shows_every_flag_of_the_contract() -> None:
     done = prefrl("train", "--help", cwd=ROOT)
     assert done.returncode == 0
@@ -117,7 +129,13 @@ BAD = {
     ),
     "rollout of one": ([*TOY, "--ppo.n-steps", "1", "--n-envs", "1"], "at least 2 steps"),
     "clip memory": (["--env-id", "ALE/Pong-v5", "--clip-memory", "1"], "raise --clip-memory to"),
+    "more labels than memory": ([*TOY, "--total-labels", "999999999999"], "--total-labels whose clips fit into"),
+    "more networks than memory": (
+        [*TOY, "--reward-model.members", "1000", "--reward-model.hidden", "16384", "16384"],
+        "--reward-model.members 1,000 of --reward-model.hidden 16384 16384",
+    ),
     "resume with a preset": ([*TOY, "--run-dir", "nothing", "--resume", "--preset", "toy"], "no --preset"),
+    "a run folder without a name": ([*TOY, "--run-dir", ""], "expected --run-dir to name a folder, got nothing"),
     "bad seed": ([*TOY, "--seed", "-1"], "--seed"),
     "resume of nothing": ([*TOY, "--run-dir", "nothing", "--resume"], "config.toml"),
 }

@@ -197,9 +197,11 @@ def test_what_does_not_happen_again_is_said(tmp_path: Path, capsys: pytest.Captu
     config = config_of("none")
     fault = WorldFault("it broke", env=0)
     fault.tape = Tape(3, np.zeros(9, np.int64))
-    with pytest.raises(WorldFault), kept(config, tmp_path, False):
+    folder = tmp_path / "a run"
+    folder.mkdir()
+    with pytest.raises(WorldFault, match=rf"prefrl check-env --replay '{folder}/{NAME}'$"), kept(config, folder, False):
         raise fault
-    assert cli.main(["check-env", "--replay", str(tmp_path / NAME)]) == 0
+    assert cli.main(["check-env", "--replay", str(folder / NAME)]) == 0
     assert "it does not happen again: 9 steps went well" in capsys.readouterr().out
 
 

@@ -14,7 +14,7 @@ from stable_baselines3 import PPO
 from prefrl import cli, configfile
 from prefrl.errors import UserError
 from prefrl.evaluate_run import load_policy
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.outcome import Outcome
 from prefrl.policy_file import read_weights
 from prefrl.rundir import RunDir

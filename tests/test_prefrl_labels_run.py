@@ -385,7 +385,7 @@ BAD = {
     "no rows": (["RUN", "list", "--last", "0"], "expected --last to be at least 1, got 0"),
     "no video": (["RUN", "play", "--last", "0", "--out", "x.webm"], "expected --last to be at least 1, got 0"),
     "mp4": (["RUN", "play", "--out", "x.mp4"], "expected --out to end in .webm, got 'x.mp4'"),
-    "no folder": (["RUN", "play", "--out", "none/x.webm"], "expected a folder for the video, found none at none"),
+    "no folder": (["RUN", "play", "--out", "none/x.webm"], "expected a folder for --out, found none at none"),
 }
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from prefrl.metrics import MetricsCsv, read_metrics
+from prefrl.metrics import MetricsCsv
+from prefrl.metrics_file import read_metrics
 
 
 def write(metrics: MetricsCsv, step: int, **more: float) -> None:

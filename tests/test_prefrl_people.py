@@ -21,9 +21,15 @@ from labeling.choice import Choice
 from labeling.clip import ClipFiles
 from labeling.desk import Desk
 from labeling.pictures import Pictures
-from labeling.store import Store
-from prefrl import cli
+from labeling.store import Query, Store
+from prefrl import cli, people
+from prefrl.build import build_loop
+from prefrl.configfile import dump
+from prefrl.flags import default_config
+from prefrl.labelers import PeopleLabeler
 from prefrl.rundir import RunDir
+from prefrl.stopwatch import Stopwatch
+from prefrl.worlds import make_world
 
 DEADLINE_SECONDS = 120.0
 
@@ -363,3 +369,38 @@ def test_what_the_agent_did_lately_is_longer_than_a_querys_clip(
     with Store(run.labels) as store:
         until(lambda: bool(store.queries()), "a query")
         assert {len(files.read(clip).obs) for query in store.queries() for clip in query.clip_ids} == {80}
+
+
+NOBODY = "nobody has answered for 0 min; the agent trains on without answers"
+
+
+def test_the_reminder_says_whether_the_page_is_open_and_else_a_command_that_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "_REMIND_SECONDS", 0.0)
+    run, said = RunDir(tmp_path / "win 1"), list[str]()
+    config = default_config("prefrl/Dot-v0", labeler="web", run_dir=str(run.path), people={"port": 0})
+    run.create()
+    run.config.write_text(dump(config), encoding="utf-8")
+    world = make_world(config, n_envs=2, seed=0, views=True)
+    with Store(run.labels) as store:
+        query = Query(
+            query_id="q0",
+            clip_ids=("a" * 64, "b" * 64),
+            asked_at_step=0,
+            round=0,
+            strategy="uniform",
+            is_random=True,
+        )
+        store.add_queries([query], answers_wanted=1)
+        loop = build_loop(config, world, store, run, PeopleLabeler("web", 1), Stopwatch())
+        asked = people.People(config, run, loop, said.append)
+        asked.open()
+        asked.remind()
+        (line,) = [line for line in said if "nobody has answered for 0 min" in line]
+        assert line == f"prefrl: 1 pair waits and {NOBODY}. The page is open"
+        asked.close("ended")
+        said.clear()
+        asked.remind()
+        assert f"prefrl: 1 pair waits and {NOBODY}. If no page is open, open it by: prefrl serve '{run.path}'" in said
+    world.venv.close()

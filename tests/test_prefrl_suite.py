@@ -114,6 +114,8 @@ def test_a_run_on_the_score_takes_no_labels_of_another_run(tmp_path: Path) -> No
 
 BAD = {
     "unknown key": ("lables = [1]", "unknown key 'lables' in", "did you mean labels"),
+    "a key like no other": ("worlds = [1]", "unknown key 'worlds' in", "; known are about, env_ids, labels, seeds,"),
+    "a setting like no other": ("[variants.x]\nzzz = 1", "unknown key 'zzz' in", "; known are env_id, labeler,"),
     "empty list": ("labels = []", "at least one of labels", "got none"),
     "no list": ("labels = 5", "expected labels", "a list of whole numbers, got 5"),
     "list of text": ('seeds = ["one"]', "expected seeds", "a list of whole numbers, got ['one']"),

@@ -26,7 +26,7 @@ from prefrl.config import QueryConfig
 from prefrl.errors import UserError
 from prefrl.evaluate_run import evaluate_run
 from prefrl.learn import obs_normalizer
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.rundir import RunDir
 
 ROOT = Path(__file__).parent.parent
@@ -202,7 +202,8 @@ def test_reading_a_run_unpickles_nothing(toy: prefrl.Result, command: str, tmp_p
 @pytest.mark.slow
 def test_ctrl_c_saves_says_how_to_go_on_and_the_run_goes_on(tmp_path: Path) -> None:
     args = [
-        "train", "--env-id", "prefrl/Dot-v0", "--total-labels", "30", "--total-timesteps", "60000", "--run-dir", "run",
+        "train", "--env-id", "prefrl/Dot-v0", "--total-labels", "30", "--total-timesteps", "60000",
+        "--run-dir", "my run",
     ]  # fmt: skip
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     base = [sys.executable, "-m", "prefrl.cli"]
@@ -213,16 +214,16 @@ def test_ctrl_c_saves_says_how_to_go_on_and_the_run_goes_on(tmp_path: Path) -> N
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
         assert process.wait() == 130
-    assert "go on with: prefrl train --run-dir run --resume" in rest
+    assert "go on with: prefrl train --run-dir 'my run' --resume" in rest
     assert "Traceback" not in rest
-    checkpoint = load_newest(tmp_path / "run" / "checkpoints")
+    checkpoint = load_newest(tmp_path / "my run" / "checkpoints")
     assert checkpoint is not None
     stopped_at = checkpoint.state["steps"]
     assert 0 < stopped_at < 60000
-    more = [*base, "train", "--run-dir", "run", "--resume", "--total-timesteps", str(stopped_at + 2000)]
+    more = [*base, "train", "--run-dir", "my run", "--resume", "--total-timesteps", str(stopped_at + 2000)]
     done = subprocess.run(more, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    run = RunDir(tmp_path / "run")
+    run = RunDir(tmp_path / "my run")
     assert stopped_at + 2000 <= run.read_result()["timesteps"] < stopped_at + 2000 + 512
     steps = read_metrics(run.metrics)["time/total_timesteps"]
     assert steps == [512.0 * (i + 1) for i in range(len(steps))]  # no row lost, none doubled
