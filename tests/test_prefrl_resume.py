@@ -20,7 +20,7 @@ import prefrl
 from labeling.store import Store
 from prefrl.checkpoint import Checkpoint, load_newest, newest_whole, save_checkpoint, steps_of, verifies
 from prefrl.errors import UserError
-from prefrl.metrics import read_metrics
+from prefrl.metrics_file import read_metrics
 from prefrl.state_hash import state_hashes
 from prefrl.training import Interrupted, _Training
 from runs.resume_exact import CASES, Case, Killed, _Cut, cut_and_gone_on_with, hashes, left_alone, points
