@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import shlex
 import signal
 import threading
 import traceback
@@ -88,7 +90,7 @@ def call(
         raise Trouble(detail, "end an episode by returning terminated=True instead", _trace(e)) from e
     except Exception as e:
         detail = f"{what} raised {said(e)}{place(e)}{at()}"
-        raise Trouble(detail, _remedy(f"{type(e).__name__}: {e}"), _trace(e)) from e
+        raise Trouble(detail, _remedy(e), _trace(e)) from e
 
 
 _WAITS = (
@@ -119,7 +121,11 @@ def _trace(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _remedy(said: str) -> str:
+def _remedy(error: Exception) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        file = os.path.relpath(error.filename)
+        return f"put it right; python {shlex.quote(file)} says where, too"
+    said = f"{type(error).__name__}: {error}"
     for pattern, remedy in _REMEDIES:
         if re.search(pattern, said):
             return remedy
@@ -148,6 +154,5 @@ _REMEDIES = (
     (r"__init__\(\) missing", "give every argument of __init__ a default, or pass it: --env-kwargs name:value"),
     (r"no attribute '_?(observation|action)_space'", "set self.observation_space and self.action_space in __init__"),
     (r"^NotImplementedError", "write this method; prefrl new-env makes a game that has all of them"),
-    (r"^(SyntaxError|IndentationError)", "put it right; python my_game.py says where, too"),
 )
 """What the message of an exception is known to mean, and what to do then."""

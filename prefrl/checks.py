@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
@@ -61,9 +61,23 @@ def _check_ranges(config: Config) -> None:
             value = getattr(value, part)
         for number in value if isinstance(value, tuple) else (value,):
             if not low <= number <= high:
-                flag = "--" + path.replace("_", "-")
-                bound = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-                raise UserError(f"expected {flag} to be {bound}, got {number:g}")
+                bound = f"at least {_said(low)}" if high == math.inf else f"between {_said(low)} and {_said(high)}"
+                raise UserError(f"expected {_flag(path)} to be {bound}, got {_said(number)}")
+
+
+def _said(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:g}"
+
+
+def _flag(path: str) -> str:
+    """How a setting is typed: by its short flag, where it has one beside the name that says whose it is."""
+    table, _, name = path.rpartition(".")
+    flag = "--" + path.replace("_", "-")
+    if not table:
+        return flag
+    hints = get_type_hints(get_type_hints(Config)[table], include_extras=True)
+    short = [alias for mark in getattr(hints[name], "__metadata__", ()) for alias in mark.aliases or ()]
+    return f"{short[0]} ({flag})" if short else flag
 
 
 def _check_people(config: Config) -> None:

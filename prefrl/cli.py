@@ -178,11 +178,15 @@ def _train(args: list[str]) -> int:
     summary = result.summary
     sys.stdout.write(
         f"env return {summary['env_return']:,.1f} ± {summary['env_return_std']:,.1f} over "
-        f"{summary['eval_episodes']} episodes (random {summary['random_return']:,.1f}); "
+        f"{_episodes(summary['eval_episodes'])} (random {summary['random_return']:,.1f}); "
         f"{summary['labels']} labels, {summary['timesteps']:,} steps, {summary['seconds']['total']:,.0f} s\n"
         f"run folder: {result.run.path}\n"
     )
     return EXIT_OK
+
+
+def _episodes(n: float) -> str:
+    return "1 episode" if n == 1 else f"{n:,.0f} episodes"
 
 
 def _eval(args: list[str]) -> int:
@@ -200,7 +204,7 @@ def _eval(args: list[str]) -> int:
     else:
         sys.stdout.write(
             f"env return {found['env_return']:,.1f} ± {found['env_return_std']:,.1f} "
-            f"over {found['episodes']} episodes\n"
+            f"over {_episodes(found['episodes'])}\n"
         )
     return EXIT_OK
 

@@ -56,7 +56,7 @@ def default_config(env_id: str, **changes: object) -> Config:
             (ppo={"n_steps": 128}).
 
     Raises:
-        UserError: A field that is not there.
+        UserError: A field that is not there, or a value of another type; what is out of range `train` refuses.
     """
     device = str(changes.get("device", "auto"))
     config = configfile.overlay(Config(env_id=env_id), configfile.read_preset(preset_for(env_id, device)), "preset")

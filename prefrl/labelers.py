@@ -5,6 +5,7 @@ People answer through the store, in processes of their own; nothing here waits f
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from labeling.choice import Choice
 from labeling.clip import Clip
 from labeling.teaching import Faults, Seen, Teacher
+from prefrl.errors import UserError
 
 LabelFunction = Callable[[Clip, Clip], Choice]
 """A labeler of the user's own: looks at the left and the right clip, and answers."""
@@ -123,6 +125,29 @@ class PeopleLabeler:
     def answer(self, asked: Sequence[Asked], score: Score | None) -> Iterator[list[Answer]]:
         """No answer yet."""
         return iter(())
+
+
+def check_function(function: object) -> None:
+    """Make sure that a labeler of the user's own can be called with two clips.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if not callable(function):
+        raise UserError(
+            f"expected labeler to be a function of two clips, got {function!r:.80}; who else answers is named by the "
+            "config's labeler"
+        )
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):  # some that are written in C tell none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as e:
+        raise UserError(
+            f"expected labeler to take two clips, the left and the right, got {function_name(function)}{signature}: {e}"
+        ) from e
 
 
 class FunctionLabeler:

@@ -60,7 +60,7 @@ def label_table(rows: Sequence[Row]) -> Table:
 def summary(rows: Sequence[Row], n_queries: int) -> str:
     """One sentence on labels and who gave them."""
     counting = [row for row in rows if not row["undone"]]
-    choices = Counter(row["choice"] for row in counting)
+    choices = Counter(choice_as_shown(row) for row in counting)
     people = Counter(row["labeler"] for row in counting)
     parts = [
         f"{_n(len(counting), 'label')} on {_n(n_queries, 'query', 'queries')}",

@@ -45,8 +45,12 @@ def write_game(name: str, folder: Path) -> tuple[Path, str]:
     """
     name = name.removesuffix(".py")
     words = [word for word in name.split("_") if word]
-    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or keyword.iskeyword(name):
-        raise UserError(f"expected a name of letters, digits and _, as in my_game, got {name!r}")
+    if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+        raise UserError(
+            f"expected a name of a to z, digits and _ that begins with a letter, as in my_game, got {name!r}"
+        )
+    if keyword.iskeyword(name):
+        raise UserError(f"expected a name that is no word of Python itself, got {name!r}; take another, as my_{name}")
     path = folder / f"{name}.py"
     if path.exists():
         raise UserError(f"expected no file {path} yet; take another name, or move it away")

@@ -31,7 +31,7 @@ from prefrl.families import PEOPLE
 from prefrl.finite import check_finite
 from prefrl.foreign_config import check_module
 from prefrl.gallery import write_gallery
-from prefrl.labelers import LabelFunction, function_name
+from prefrl.labelers import LabelFunction, check_function, function_name
 from prefrl.labels_check import clip_check
 from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
@@ -94,6 +94,7 @@ class _Training:
 
     def __init__(self, config: Config, labeler: LabelFunction | None, resume: bool, stack: ExitStack) -> None:
         if labeler is not None:  # so that nobody else goes on answering when the run is resumed
+            check_function(labeler)
             config = replace(config, labeler=function_name(labeler))
         checks.check_names(config, own_labeler=labeler is not None)
         if not config.run_dir:

@@ -80,7 +80,11 @@ def test_a_broken_game_exits_2_and_json_has_the_rows(folder: Path, capsys: pytes
     [
         ("CartPoel-v1", "", "got 'CartPoel-v1'; did you mean CartPole-v1"),
         ("told_none:Told-v0", "", "a module told_none for told_none:Told-v0"),
-        ("told_typo:Told-v0", "def f(:", "importing told_typo raised SyntaxError: .* in told_typo.py line 1"),
+        (
+            "told_typo:Told-v0",
+            "def f(:",
+            "raised SyntaxError: .* in told_typo.py line 1; put it right; python told_typo.py says",
+        ),
         ("told_div:Told-v0", "x = 1\n1 / 0", "importing told_div raised ZeroDivisionError: .* in told_div.py line 2"),
         ("told_loop:Told-v0", "while True: pass", "importing told_loop did not come back within 0.3 s in told_loop.py"),
     ],

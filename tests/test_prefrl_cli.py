@@ -136,7 +136,9 @@ BAD = {
     ),
     "resume with a preset": ([*TOY, "--run-dir", "nothing", "--resume", "--preset", "toy"], "no --preset"),
     "a run folder without a name": ([*TOY, "--run-dir", ""], "expected --run-dir to name a folder, got nothing"),
-    "bad seed": ([*TOY, "--seed", "-1"], "--seed"),
+    "bad seed": ([*TOY, "--seed", "-1"], "--seed to be between 0 and 4294967295, got -1"),
+    "a large seed": ([*TOY, "--seed", "1" + "0" * 20], "4294967295, got 100000000000000000000"),
+    "no environments": ([*TOY, "--num-envs", "0"], "expected --num-envs (--world.n-envs) to be at least 1, got 0"),
     "resume of nothing": ([*TOY, "--run-dir", "nothing", "--resume"], "config.toml"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from labeling.teachers import TEACHERS, oracle
 from labeling.teaching import EnvRewards, Faults, Seen
 from prefrl import build
 from prefrl.config import TeacherConfig
-from prefrl.labelers import Answer, Asked, FunctionLabeler, Score, TeacherLabeler
+from prefrl.errors import UserError
+from prefrl.labelers import Answer, Asked, FunctionLabeler, Score, TeacherLabeler, check_function
 
 
 def clip(seed: int) -> Clip:
@@ -102,6 +104,33 @@ def small(folder: Path, labeler: str, **changes: object) -> prefrl.Config:
 def answers_of(folder: Path) -> list[Choice | None]:
     with Store.open_read_only(folder / "labels.sqlite") as store:
         return [x.choice for x in store.labels_after(0)]
+
+
+@pytest.mark.parametrize(
+    ("labeler", "words"),
+    [
+        ("oracle", r"expected labeler to be a function of two clips, got 'oracle'; who else answers is named by the"),
+        (lambda clip: Choice.LEFT, r"expected labeler to take two clips, .*\(clip\): too many positional arguments"),
+        (lambda left, right, how: Choice.LEFT, r"\(left, right, how\): missing a required argument: 'how'"),
+    ],
+)
+def test_a_labeler_that_cannot_be_asked_is_refused_before_anything_is_written(
+    labeler: Any, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=words):
+        prefrl.train(small(tmp_path / "run", "oracle"), labeler=labeler)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_can_be_called_with_two_clips_is_a_labeler() -> None:
+    for function in (lambda *clips: Choice.LEFT, lambda left, right, how=1: Choice.LEFT, max):
+        check_function(function)
+
+
+def test_settings_out_of_range_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"expected --total-labels to be at least 1, got -1"):
+        prefrl.train(small(tmp_path / "run", "oracle", total_labels=-1))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_a_narrow_table_leaves_nothing_out(run: Path) -> None:
 
 def test_the_summary_counts_what_counts(run: Path) -> None:
     assert summary(rows_of(run), 5) == (
-        f"6 labels on 5 queries; 2 left, 2 right, 1 equal, 1 can't tell; ann 3, {BOB} 3; "
+        f"6 labels on 5 queries; 1 left, 3 right, 1 equal, 1 can't tell; ann 3, {BOB} 3; "
         "1 undone, 1 repeated to see whether people agree with themselves"
     )
     assert summary([], 1) == "0 labels on 1 query"

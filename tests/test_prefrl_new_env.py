@@ -49,10 +49,11 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("2048", "letters, digits and _, as in my_game, got '2048'"),
+        ("2048", "a to z, digits and _ that begins with a letter, as in my_game, got '2048'"),
+        ("spiel_ü", "a to z, digits and _ .*, got 'spiel_ü'"),
         ("my-game", "got 'my-game'"),
         ("../up", "got '../up'"),
-        ("class", "got 'class'"),
+        ("class", "no word of Python itself, got 'class'; take another, as my_class"),
         ("_", "got '_'"),
         ("random", "no installed package has, got 'random'; take another, as my_random"),
         ("gymnasium", "no installed package has, got 'gymnasium'"),

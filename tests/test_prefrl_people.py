@@ -275,7 +275,7 @@ def test_a_status_of_a_process_that_is_gone_says_stopped(tmp_path: Path) -> None
         (["--labeler", "web", "--invite", "ann,bo", "--answers-per-query", "3"], "got 2; name them by --invite"),
         (["--labeler", "web", "--invite", "operator", "--port", "0"], "expected other names than operator"),
         (["--labeler", "web", "--invite", "x" * 65, "--port", "0"], "1 to 64 printable characters"),
-        (["--labeler", "web", "--queue-size", "0"], "expected --people.queue-size to be at least 1, got 0"),
+        (["--labeler", "web", "--queue-size", "0"], "expected --queue-size (--people.queue-size) to be at least 1"),
     ],
 )
 def test_what_people_cannot_be_asked_with_is_said_in_one_line_before_anything_is_written(
