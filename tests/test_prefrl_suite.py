@@ -183,7 +183,7 @@ def test_every_committed_suite_can_be_read_and_trains_nothing_twice(path: Path) 
 def test_suites_share_the_cells_that_they_have_in_common() -> None:
     keys = {path.stem: {cell.key for cell in read_suite(path).cells} for path in COMMITTED}
     assert len(keys["smoke"]) == 6
-    # The score on two robots, three seeds each; on four, and three numbers of answers under the preset that has stayed.
+    # The score on two robots, three seeds each; on four, beside three numbers of answers.
     assert len(keys["robots"] & keys["teachers"]) == 6
     assert len(keys["robots"] & keys["reward-std"]) == 4 * 3 * (1 + 3)
     assert "178e0bd03e59" in keys["robots"]  # the README names it
