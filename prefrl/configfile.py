@@ -103,7 +103,12 @@ def check_readable(config: Config) -> None:
     Raises:
         UserError: It would not.
     """
-    overlay(Config(env_id=config.env_id), dataclasses.asdict(config), "the config")  # Python has let any type in
+    typed = overlay(Config(env_id=config.env_id), dataclasses.asdict(config), "the config")  # Python lets any type in
+    if typed != config:
+        raise UserError(
+            "expected tuples where settings are several, got a list; make the config by prefrl.default_config, which "
+            "takes both"
+        )
     check_settings(config)
     text = dump(config)
     if len(text.encode()) > _MAX_RUN_CONFIG_BYTES:

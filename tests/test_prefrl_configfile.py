@@ -85,6 +85,8 @@ UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
     "NUL": ({"run_dir": "a\0b"}, r"--run-dir to be a text of Unicode's letters, got '.x00' in it"),
     "in all": ({"people.invite": ("x" * 10_000,) * 27}, "settings of at most 262,144 bytes in all, got 27"),
     "numpy's": ({"seed": np.int64(3)}, r"'seed' in the config to be a whole number, got np.int64\(3\)"),
+    "a list": ({"teacher.reliabilities": [0.9]}, "expected tuples where settings are several, got a list"),
+    "a list of sizes": ({"reward_model.hidden": [64, 64]}, "expected tuples where settings are several, got a list"),
     "a float": ({"total_labels": 7.0}, "'total_labels' in the config to be a whole number, got 7.0"),
 }
 
