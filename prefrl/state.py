@@ -236,11 +236,12 @@ def _put_loop(loop: PreferenceLoop, tensors: dict[str, Tensor], state: dict[str,
     loop.n_rounds = state["n_rounds"]
     loop.next_round_at = state["next_round_at"]
     loop.must_fit = state["must_fit"]
-    loop.n_learned = state.get("n_learned", 0)  # older checkpoints have none
     loop.asker.rng.bit_generator.state = state["queries_rng"]
     loop.disagreement = state["disagreement"]
     loop.n_taken_back = state.get("n_taken_back", 0)  # older checkpoints have none
     loop.last_fit = None if state["last_fit"] is None else FitReport(**state["last_fit"])
+    # Older checkpoints do not say it: what the last fit was fitted to is that but for skips.
+    loop.n_learned = state.get("n_learned", loop.last_fit.n_labels if loop.last_fit is not None else 0)
 
 
 def _packed(name: str, value: Any, tensors: dict[str, Tensor]) -> Any:
