@@ -144,16 +144,17 @@ class PreferenceLoop:
     def learn_last_answers(self) -> int:
         """Learn from people's answers that came after the last rollout, for which no fit has been; how many they are.
 
-        The agent has ended its training by then: what it was trained on did not know of them.
+        The agent has ended its training by then: what it was trained on did not know of them. 0 also where nothing is
+        learned: from skips alone, or by a fit that is taken back, which says so itself.
         """
         if self.queue is None:
             return 0
         self.take_in()
-        n_late = self.answers.n_labels - self.n_learned
+        n_late, n_fits = self.answers.n_labels - self.n_learned, self.fitter.n_fits
         self.next_fit_at = 0.0
         self._fit()
         self.watch.switch(None)
-        return max(0, n_late)
+        return max(0, n_late) if self.fitter.n_fits > n_fits else 0
 
     def _has_pairs(self) -> bool:
         return self.recorder.has_pool and self.asker.has_pairs(self.recorder.pool)
