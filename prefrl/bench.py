@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from prefrl.arguments import parse
 from prefrl.errors import UserError
 
 
@@ -15,7 +16,7 @@ from prefrl.errors import UserError
 class BenchArgs:
     """Train a grid of agents from a suite file, several at a time; what is done is not done again."""
 
-    suite: Annotated[Path, tyro.conf.Positional]
+    suite: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SUITE")]
     """TOML file that names worlds, numbers of labels, teachers, query strategies, seeds and variants."""
     jobs: Annotated[int, tyro.conf.arg(aliases=("-j",))] = 1
     """Trainings at a time; each wants a core of its own."""
@@ -39,7 +40,7 @@ def main(args: list[str]) -> int:
     Raises:
         UserError: Bad input; nothing was trained.
     """
-    options = tyro.cli(BenchArgs, prog="prefrl bench", args=args)
+    options = parse(BenchArgs, "prefrl bench", args)
     if options.jobs < 1:
         raise UserError(f"expected --jobs to be at least 1, got {options.jobs}")
     if options.report + options.dry_run + (options.rerun is not None) > 1:

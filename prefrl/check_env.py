@@ -16,6 +16,7 @@ from typing import Annotated
 
 import tyro
 
+from prefrl.arguments import parse
 from prefrl.check_env_finding import Finding, Status
 from prefrl.errors import UserError
 from prefrl.repeated import gather
@@ -59,7 +60,7 @@ def main_check(args: list[str]) -> int:
     Raises:
         UserError: An option is not what it should be.
     """
-    options = tyro.cli(CheckEnvArgs, prog="prefrl check-env", args=gather(args))
+    options = parse(CheckEnvArgs, "prefrl check-env", gather(args))
     if bool(options.env_id) == (options.replay is not None):
         raise UserError(
             f"expected the id of a game to check, or --replay and a file, got {'both' if options.env_id else 'neither'}"

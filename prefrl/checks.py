@@ -10,11 +10,12 @@ import torch
 
 from labeling.teachers import TEACHERS
 from prefrl.config import Config
-from prefrl.configfile import check_readable, nearest
+from prefrl.configfile import check_readable
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE, names_of
 from prefrl.queries import STRATEGIES
 from prefrl.schedules import SCHEDULES
+from prefrl.spelling import nearest
 
 
 def check_names(config: Config, *, own_labeler: bool, is_here: bool = True) -> None:

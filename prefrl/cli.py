@@ -20,6 +20,7 @@ from typing import Annotated
 
 import tyro
 
+from prefrl.arguments import parse
 from prefrl.errors import EXIT_DAMAGED, LearnerFault, UserError, WorldFault
 
 EXIT_OK, EXIT_FAULT, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -51,7 +52,7 @@ commands:
 class EvalArgs:
     """Measure a run's policy on the env reward, over whole episodes."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     episodes: int = 20
     """Episodes to play."""
@@ -66,7 +67,7 @@ class EvalArgs:
 class WatchArgs:
     """Write a video of a run's policy, WebM, which browsers play."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     seconds: float = 30.0
     """Longest video, at the environment's real speed."""
@@ -81,7 +82,7 @@ class WatchArgs:
 class ReportArgs:
     """Write a run's report: one HTML page that needs nothing else."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     score_run: Path | None = None
     """Folder of a run of the same learner on the score (--reward score), to compare with."""
@@ -138,7 +139,7 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         _check_failpoints()
         if command is None:
-            from prefrl.configfile import nearest
+            from prefrl.spelling import nearest
 
             raise UserError(
                 f"expected a command ({', '.join(COMMANDS)}), got {args[0]!r}{nearest(args[0], list(COMMANDS))}"
@@ -190,7 +191,7 @@ def _episodes(n: float) -> str:
 
 
 def _eval(args: list[str]) -> int:
-    options = tyro.cli(EvalArgs, prog="prefrl eval", args=args)
+    options = parse(EvalArgs, "prefrl eval", args)
     if options.episodes < 1:
         raise UserError(f"expected --episodes to be at least 1, got {options.episodes}")
     from prefrl.configfile import load
@@ -210,7 +211,7 @@ def _eval(args: list[str]) -> int:
 
 
 def _watch(args: list[str]) -> int:
-    options = tyro.cli(WatchArgs, prog="prefrl watch", args=args)
+    options = parse(WatchArgs, "prefrl watch", args)
     from prefrl.outputs import check_out_file
     from prefrl.rundir import RunDir
 
@@ -225,7 +226,7 @@ def _watch(args: list[str]) -> int:
 
 
 def _report(args: list[str]) -> int:
-    options = tyro.cli(ReportArgs, prog="prefrl report", args=args)
+    options = parse(ReportArgs, "prefrl report", args)
     from prefrl.outputs import check_out_file
     from prefrl.rundir import RunDir
 
@@ -241,7 +242,7 @@ def _report(args: list[str]) -> int:
 
 
 def _doctor(args: list[str]) -> int:
-    options = tyro.cli(DoctorArgs, prog="prefrl doctor", args=args)
+    options = parse(DoctorArgs, "prefrl doctor", args)
     if options.failpoints:
         return _list_failpoints(options.json)
     from rich.console import Console

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import tomllib
 import types
@@ -14,6 +13,7 @@ from labeling import plain_files
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.foreign_config import check_config, check_settings
+from prefrl.spelling import nearest, nearest_or_all
 
 _MAX_RUN_CONFIG_BYTES = 2**18
 PRESETS = Path(__file__).parent / "presets"
@@ -140,17 +140,6 @@ def _read(text: str, path: Path) -> Config:
     if not isinstance(settings.get("env_id"), str):
         raise UserError(f"expected env_id in {path}; it is not the config of a run")
     return overlay(Config(env_id=settings["env_id"]), settings, str(path))
-
-
-def nearest(word: str, known: list[str]) -> str:
-    """'; did you mean X?' where something known is near, else nothing."""
-    close = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
-
-
-def nearest_or_all(word: str, known: list[str]) -> str:
-    """'; did you mean X?' where something known is near, else all that is known."""
-    return nearest(word, known) or f"; known are {', '.join(known)}"
 
 
 def _toml(value: object) -> str:

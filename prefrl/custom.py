@@ -21,10 +21,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
-from prefrl.configfile import nearest
 from prefrl.custom_env import Env, FixedHorizon, FramedVecEnv, PlainSpaces, image_shape
 from prefrl.errors import UserError
 from prefrl.frames import Box, FrameDrawer, check_boxes, checked_frame
+from prefrl.spelling import nearest
 
 UNKNOWN_FRAME_RATE = 30.0
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from prefrl import configfile
+from prefrl.arguments import parse
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE, preset_for
@@ -34,16 +35,14 @@ def parse_train(args: list[str]) -> tuple[Config, bool]:
     """The config that the flags come to, and whether to resume.
 
     Raises:
-        UserError: A preset, file or key that is not there.
-        SystemExit: tyro has said what is wrong with a flag (2), or shown the help (0).
+        UserError: A preset, file, key or flag that is not there, or has no such value.
+        SystemExit: The help has been shown (0).
     """
     early = _read_early(args)
     if early.run_dir == "":
         raise UserError("expected --run-dir to name a folder, got nothing; without it there is a default under runs/")
     base = _resumed(early) if early.resume else _begun(early)
-    parsed = tyro.cli(
-        TrainArgs, prog="prefrl train", args=gather(args), default=TrainArgs(base, config_file=early.config)
-    )
+    parsed = parse(TrainArgs, "prefrl train", gather(args), default=TrainArgs(base, config_file=early.config))
     return parsed.config, parsed.resume
 
 
@@ -66,7 +65,7 @@ def default_config(env_id: str, **changes: object) -> Config:
 
 
 def _read_early(args: list[str]) -> argparse.Namespace:
-    """Only what decides on the defaults; tyro reads everything again, and says what is wrong."""
+    """Only what decides on the defaults; everything is read again, and what is wrong said then."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--env-id", "--env", "--env_id", default="")
     parser.add_argument("--preset", default="auto")

@@ -21,6 +21,7 @@ from labeling.label import MAX_NAME_CHARS, check_text
 from labeling.pictures import Pictures
 from labeling.store import Store
 from prefrl import configfile
+from prefrl.arguments import parse
 from prefrl.config import Config
 from prefrl.drawing_process import DrawingProcess
 from prefrl.errors import UserError
@@ -31,7 +32,7 @@ from prefrl.rundir import RunDir
 class LabelArgs:
     """Open the window in which you label for a run, beside its training or before it goes on."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     name: str | None = None
     """Name that your labels get. Default: the run's, or your login name."""
@@ -39,7 +40,7 @@ class LabelArgs:
 
 def main(args: list[str]) -> int:
     """Label until the window is closed."""
-    options = tyro.cli(LabelArgs, prog="prefrl label", args=args)
+    options = parse(LabelArgs, "prefrl label", args)
     run = RunDir(options.run).must_exist()
     config = configfile.load(run.config)
     n_answers, waits_ms = label_run(run, config, options.name or config.people.name or login_name())

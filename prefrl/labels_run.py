@@ -27,6 +27,7 @@ from prefrl.labels_parquet import write_tables
 from prefrl.labels_play import Shown, label_frames
 from prefrl.outputs import check_out_file
 from prefrl.rundir import RunDir
+from prefrl.spelling import nearest
 from prefrl.video import write_video
 from prefrl.world import checked_size
 
@@ -83,7 +84,7 @@ def _of_labeler(rows: list[Row], labeler: str | None) -> list[Row]:
     if labeler is not None and labeler not in names:
         raise UserError(
             f"expected --labeler to be one of {', '.join(names) or 'nobody yet'}, got {labeler!r}"
-            + configfile.nearest(labeler, names)
+            + nearest(labeler, names)
         )
     return [row for row in rows if labeler is None or row["labeler"] == labeler]
 

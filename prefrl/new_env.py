@@ -12,6 +12,7 @@ from typing import Annotated
 
 import tyro
 
+from prefrl.arguments import parse
 from prefrl.errors import UserError
 
 TEMPLATE = Path(__file__).parent / "templates" / "my_game.py.txt"
@@ -21,7 +22,7 @@ TEMPLATE = Path(__file__).parent / "templates" / "my_game.py.txt"
 class NewEnvArgs:
     """Write a small game of about 40 lines into this folder, with comments that say where yours comes in."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """Name of its module: my_game writes my_game.py, with the environment MyGame-v0."""
 
 
@@ -31,7 +32,7 @@ def main_new(args: list[str]) -> int:
     Raises:
         UserError: The name cannot be a module's, is taken, or the file is there already.
     """
-    options = tyro.cli(NewEnvArgs, prog="prefrl new-env", args=args)
+    options = parse(NewEnvArgs, "prefrl new-env", args)
     path, env_id = write_game(options.name, Path())
     sys.stdout.write(f"a game to begin from: {path}\nlook at it with:\n  prefrl check-env {env_id}\n")
     return 0

@@ -18,6 +18,7 @@ from labeling.label import MAX_NAME_CHARS, check_text
 from labeling.pictures import Pictures
 from labeling.store import Store
 from prefrl import configfile
+from prefrl.arguments import parse
 from prefrl.config import Config
 from prefrl.drawing_process import DrawingProcess
 from prefrl.errors import UserError
@@ -43,7 +44,7 @@ CURVES = {
 class ServeArgs:
     """Serve the web page on which people label for a run, beside its training or before it goes on."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     host: str | None = None
     """Network interface; 127.0.0.1 is this machine alone, 0.0.0.0 all of its network. Default: the run's."""
@@ -57,7 +58,7 @@ class ServeArgs:
 
 def main(args: list[str]) -> int:
     """Serve until Ctrl-C."""
-    options = tyro.cli(ServeArgs, prog="prefrl serve", args=gather(args))
+    options = parse(ServeArgs, "prefrl serve", gather(args))
     run = RunDir(options.run).must_exist()
     config = _with_options(configfile.load(run.config), options)
     serve_run(run, config)

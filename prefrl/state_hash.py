@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from prefrl.arguments import parse
 from prefrl.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 class StateHashArgs:
     """Print a hash of every part of what a run goes on from, and one over all; the time it took is no part."""
 
-    run: Annotated[Path, tyro.conf.Positional]
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """Folder of the run."""
     checkpoint: int | None = None
     """Agent steps of the checkpoint to look at; default: the newest."""
@@ -33,7 +34,7 @@ def main(args: list[str]) -> int:
     Raises:
         UserError: There is no such run or checkpoint.
     """
-    options = tyro.cli(StateHashArgs, prog="prefrl state-hash", args=args)
+    options = parse(StateHashArgs, "prefrl state-hash", args)
     from prefrl.rundir import RunDir
 
     hashes = state_hashes(_find(RunDir(options.run).must_exist().checkpoints, options.checkpoint))

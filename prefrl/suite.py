@@ -35,6 +35,7 @@ from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.flags import default_config
 from prefrl.queries import STRATEGIES
+from prefrl.spelling import nearest, nearest_or_all
 
 _KEYS = ("about", "env_ids", "labels", "seeds", "teachers", "strategies", "score", "preset", "settings", "variants")
 _AXES = {"env_id": "env_ids", "seed": "seeds", "total_labels": "labels", "labeler": "teachers", "reward": "score"}
@@ -65,7 +66,7 @@ def read_suite(path: Path) -> Suite:
     grid = configfile.read_toml(path)
     for key in grid:
         if key not in _KEYS:
-            raise UserError(f"unknown key {key!r} in {path}{configfile.nearest_or_all(key, list(_KEYS))}")
+            raise UserError(f"unknown key {key!r} in {path}{nearest_or_all(key, list(_KEYS))}")
     axes = _Axes(path, grid)
     cells = [cell for env_id in axes.env_ids for cell in _cells_of(env_id, axes)]
     cells.sort(key=lambda cell: axes.seeds.index(cell.config.seed))  # a bench that is stopped early has whole seeds
@@ -187,7 +188,7 @@ def _many(path: Path, grid: dict[str, Any], key: str, kind: type, default: list[
 
 def _known(path: Path, key: str, name: Any, known: list[str]) -> None:
     if name not in known:
-        near = configfile.nearest(str(name), known)
+        near = nearest(str(name), known)
         raise UserError(f"expected {key} in {path} to be one of {', '.join(known)}, got {name!r}{near}")
 
 

@@ -21,7 +21,7 @@ LAYERS = [
     {"report_run", "training", "drawing", "labels_run", "state_hash"},
     {"people"},
     {"watch", "serve_run"},
-    {"label_run"},
+    {"label_run", "labels_args"},
     {"result", "state", "gallery", "check_env_game", "saving", "rollout_log"},
     {"evaluate_run"},
     {"build"},
@@ -50,9 +50,9 @@ LAYERS = [
     }
     | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
     | {"plain", "tensor_names", "stop_signals", "outputs"},
-    {"foreign_config"},
+    {"foreign_config", "arguments"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
-    {"loss", "tape", "repeated", "return_scale"},
+    {"loss", "tape", "repeated", "return_scale", "spelling"},
 ]
 """From the top down; a module imports only from layers below its own."""
 
@@ -60,7 +60,7 @@ ASIDE = {"report", "plots", "video", "doctor", "markup", "report_data", "report_
 ASIDE |= {"report_sections", "report_words", "report_answers", "report_strategies"}
 ASIDE |= {"plot_style", "bench_statistics", "bench_table", "bench_text", "bench_csv", "bench_timing", "bench_plots"}
 ASIDE |= {"bench_report"}
-ASIDE |= {"labels_args", "labels_list", "labels_play", "labels_parquet"}
+ASIDE |= {"labels_list", "labels_play", "labels_parquet"}
 """Presentation: pure functions that import nothing of the layers but `errors` and `outcome`; imported from the top."""
 
 

@@ -66,6 +66,28 @@ def test_train_help_shows_every_flag_of_the_contract() -> None:
 
 
 BAD = {
+    "unknown flag": ([*TOY, "--totl-labels", "5"], "got --totl-labels; did you mean --total-labels"),
+    "unknown flag, no env": (["--env-idd", "prefrl/Dot-v0"], "got --env-idd; did you mean --env-id"),
+    "unknown flag of a part": ([*TOY, "--reward_model.member", "5"], "did you mean --reward-model.members"),
+    "no env": ([], "expected --env-id (What to train on: "),
+    "a word too many": (
+        [*TOY, "Dot-v0"],
+        "expected a flag of prefrl train (see prefrl train --help), got the word 'Dot-v0'",
+    ),
+    "a seed of letters": ([*TOY, "--seed", "one"], "expected --seed to be a whole number, got 'one'"),
+    "a rate of letters": (
+        [*TOY, "--ppo.learning_rate=fast"],
+        "expected --ppo.learning-rate to be a number, got 'fast'",
+    ),
+    "units of letters": (
+        [*TOY, "--reward-model.hidden", "a", "b", "--seed", "1"],
+        "expected --reward-model.hidden to be whole numbers, got 'a' 'b'",
+    ),
+    "a flag without its value": (
+        [*TOY, "--seed"],
+        "expected a value of --seed (The same seed gives the same bits on a",
+    ),
+    "unknown reward": ([*TOY, "--reward", "scor"], "to be one of preferences, score, got 'scor'; did you mean score?"),
     "unknown env": (["--env-id", "HalfCheeta-v5"], "HalfCheetah-v"),
     "unknown game": (["--env-id", "ALE/Pongg-v5"], "Pong"),
     "unknown toy": (["--env-id", "prefrl/Dott-v0"], "prefrl/Dot-v0"),
@@ -186,6 +208,27 @@ def test_settings_at_their_limits_are_trained_with_and_read_again(
     before = (tmp_path / "run" / "config.toml").read_bytes()
     assert cli.main(["train", "--run-dir", "run", "--resume", "--checkpoint-steps", "1" + "0" * 18]) == 2
     assert (tmp_path / "run" / "config.toml").read_bytes() == before
+
+
+WORDS = {
+    "eval": "expected RUN (Folder of the run), got nothing; see prefrl eval --help",
+    "bench --jobs 2": "expected SUITE (TOML file that names worlds, ",
+    "bench s.toml --job 2": "got --job; did you mean --jobs",
+    "labels run lst": "expected one of list, play, export, import, check, recover, got 'lst'; did you mean list?",
+    "labels run export --ot folder": "got --ot; did you mean --out?",
+    "serve run --port web": "expected --port to be a whole number, got 'web'",
+    "doctor --jsn": "expected a flag of prefrl doctor (see prefrl doctor --help), got --jsn; did you mean --json",
+    "new-env": "expected NAME (Name of its module: ",
+}
+
+
+@pytest.mark.parametrize("typed", WORDS)
+def test_words_that_no_command_has_are_one_clear_line(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(typed.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("prefrl: ")
+    assert said.count("\n") == 1
+    assert WORDS[typed] in said
 
 
 def test_an_unknown_key_in_a_toml_file_names_the_nearest(tmp_path: Path) -> None:
