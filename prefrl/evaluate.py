@@ -44,7 +44,8 @@ def evaluate(venv: VecEnv, act: Act, n_episodes: int, max_steps: int) -> Evaluat
             `info["episode"]` when one ends.
         act: The policy.
         n_episodes: At least 1.
-        max_steps: An episode that lasts longer is counted as it stands then, and what comes of it later is not.
+        max_steps: An episode that lasts longer is counted as it stands then, and what it ends with is not; one that
+            never ends is counted every so many steps.
     """
     n_envs = venv.num_envs
     targets = np.array([(n_episodes + env) // n_envs for env in range(n_envs)])

@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from stable_baselines3 import PPO
+from toy_runs import toy_config
 
 import prefrl
 from labeling.store import Store
-from prefrl import checks, configfile, learn, training, worlds
-from prefrl.build import _rounds
+from prefrl import configfile, learn, training, worlds
 from prefrl.checkpoint import load_newest
-from prefrl.config import QueryConfig
 from prefrl.errors import UserError
 from prefrl.evaluate_run import evaluate_run
 from prefrl.learn import obs_normalizer
@@ -30,17 +29,6 @@ from prefrl.metrics_file import read_metrics
 from prefrl.rundir import RunDir
 
 ROOT = Path(__file__).parent.parent
-
-
-def toy_config(folder: Path, **changes: object) -> prefrl.Config:
-    settings: dict[str, object] = {
-        "total_labels": 40,
-        "total_timesteps": 4000,
-        "run_dir": str(folder),
-        "progress": False,
-        "eval": {"episodes": 8},
-    }
-    return prefrl.default_config("prefrl/Dot-v0", **{**settings, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -426,81 +414,3 @@ def test_what_is_for_vectors_is_refused_with_frames(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="linear-skip with observations that are vectors, got frames"):
         prefrl.train(config)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.slow
-def test_the_first_round_may_wait_and_the_agent_does_not_learn_before_it(tmp_path: Path) -> None:
-    result = prefrl.train(toy_config(tmp_path / "run", queries={"first_round_steps": 1500}))
-    with Store.open_read_only(result.run.labels) as store:
-        asked = [query.asked_at_step for query in store.queries()]
-    assert min(asked) == 1536  # rollouts of 512 steps: the first that ends past 1500
-    assert len(asked) == 40
-    rows = read_metrics(result.run.metrics)
-    moved = dict(zip(rows["time/total_timesteps"], rows["train/approx_kl"], strict=True))
-    assert moved[1024] == pytest.approx(0.0, abs=1e-6)
-    assert (moved[2048] or 0) > 1e-5
-
-
-@pytest.mark.parametrize(
-    ("first", "rounds"), [(0, (512, 3584)), (1500, (1536, 3584)), (1400, (1536, 3584)), (10**9, (4096, 4096))]
-)
-def test_where_the_first_round_waits_the_last_one_still_falls_into_the_run(first: int, rounds: tuple[int, int]) -> None:
-    queries = QueryConfig(round_steps=1024, first_round_steps=first)
-    assert _rounds(4096, 512, queries, with_people=False) == rounds
-    assert _rounds(4096, 512, queries, with_people=True) == (512, 4096)  # every rollout is a round
-
-
-def test_rounds_begin_when_exploring_has_ended() -> None:
-    queries = QueryConfig(round_steps=1536, explore_steps=1100)
-    assert _rounds(4096, 512, queries, with_people=False) == (1536, 3072)
-    assert _rounds(4096, 512, QueryConfig(round_steps=1024, explore_steps=1024), with_people=False) == (1536, 3584)
-
-
-def test_exploring_to_the_end_is_refused_but_on_the_score(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"total_timesteps": 1024, "queries": {"explore_steps": 1024}}
-    with pytest.raises(UserError, match=r"--queries\.explore-steps below --total-timesteps 1,024, got 1,024"):
-        prefrl.train(toy_config(tmp_path / "run", **settings))
-    assert not (tmp_path / "run").exists()
-    checks.check_names(toy_config(tmp_path / "run", reward="score", **settings), own_labeler=False)
-
-
-def asked_at(run: RunDir) -> list[int]:
-    with Store.open_read_only(run.labels) as store:
-        return [query.asked_at_step for query in store.queries()]
-
-
-@pytest.mark.slow
-def test_where_one_clip_alone_can_be_cut_the_round_waits_for_a_second(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"world": {"n_envs": 1}, "ppo": {"n_steps": 15, "batch_size": 15, "n_epochs": 1}}
-    result = prefrl.train(toy_config(tmp_path / "run", total_timesteps=150, **settings))  # clips of 15 steps, too
-    assert min(asked_at(result.run)) == 30
-    assert result.summary["labels"] == 40
-
-
-SHORT: dict[str, Any] = {"n_steps": 8, "batch_size": 64, "n_epochs": 1}
-"""Rollouts of 8 steps where clips have 15."""
-
-
-@pytest.mark.slow
-def test_rollouts_shorter_than_a_clip_are_waited_for_although_all_labels_are_due_at_once(tmp_path: Path) -> None:
-    queries = {"label_window": 0.0, "round_steps": 256}
-    result = prefrl.train(toy_config(tmp_path / "run", total_timesteps=640, queries=queries, ppo=SHORT))
-    assert asked_at(result.run) == [128] * 10 + [384] * 30  # the second rollout of 64 steps is the first with a clip
-
-
-@pytest.mark.slow
-def test_all_labels_are_asked_where_the_first_round_had_to_wait(tmp_path: Path) -> None:
-    queries = {"label_window": 1.0, "round_steps": 192}
-    result = prefrl.train(toy_config(tmp_path / "run", total_timesteps=640, queries=queries, ppo=SHORT))
-    at = asked_at(result.run)
-    assert sorted(set(at)) == [128, 320, 512]  # the round of step 704 would be after the end
-    assert len(at) == result.summary["labels"] == 40
-
-
-@pytest.mark.slow
-def test_a_run_too_short_for_two_clips_is_said(tmp_path: Path) -> None:
-    for total, n_envs in ((64, 8), (15, 1)):
-        ppo = SHORT if n_envs == 8 else {"n_steps": 15, "batch_size": 15}
-        config = toy_config(tmp_path / f"{n_envs}", total_timesteps=total, world={"n_envs": n_envs}, ppo=ppo)
-        with pytest.raises(UserError, match=f"a clip of 15 steps, got fewer than two such clips in {total} "):
-            prefrl.train(config)
