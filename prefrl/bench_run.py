@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from prefrl.bench_jobs import Ended, train_cells
 from prefrl.bench_progress import BenchView, duration
 from prefrl.bench_report import write_report
 from prefrl.bench_rerun import differences, find_cell, train_again
-from prefrl.cell import Cell
+from prefrl.cell import Cell, command
 from prefrl.cell_folder import CellFolder, read_outcomes, write_outcomes
 from prefrl.checks import resolve_device
 from prefrl.errors import UserError, WorldFault
@@ -182,6 +183,7 @@ def _row(cell: Cell, outcome: Outcome) -> Row:
         strategy=cell.strategy,
         variant=cell.variant,
         seed=cell.config.seed,
-        outcome=outcome,
+        # As the cell was trained under the presets of its day, the words that it took may mean another cell now.
+        outcome=replace(outcome, command=command(cell.config)),
         score_cell=cell.score_key,
     )

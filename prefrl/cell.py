@@ -96,7 +96,8 @@ def cell_key(config: Config) -> str:
 
 def command(config: Config) -> str:
     """The `prefrl train` that trains this cell alone, as one would type it."""
-    base = default_config(config.env_id, device=config.device)
+    base = default_config(config.env_id, device=config.device, total_labels=config.total_labels)
+    base = replace(base, total_labels=Config(config.env_id).total_labels)  # what differs from it is said
     words = ["prefrl", "train", "--env-id", config.env_id]
     for f in dataclasses.fields(config):
         value, default = getattr(config, f.name), getattr(base, f.name)

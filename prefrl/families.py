@@ -5,6 +5,9 @@ from __future__ import annotations
 PEOPLE = ("window", "web")
 """Labelers that are people; each names the way they are asked."""
 
+FEW_ANSWERS = 200
+"""Up to how many answers a run of robots begins from a preset of its own; between 100, where it helps, and 350."""
+
 
 def names_of(invite: tuple[str, ...]) -> tuple[str, ...]:
     """The names of people who are invited, given one by one or with commas between them; each once."""
@@ -36,3 +39,9 @@ def preset_for(env_id: str, device: str) -> str:
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return "atari" if device == "cuda" else "atari-cpu"
+
+
+def presets_of(preset: str, labeler: str, total_labels: int) -> list[str]:
+    """A preset, and those that are laid over it for so few answers and for people."""
+    few = ["robots-few"] if preset == "robots" and total_labels <= FEW_ANSWERS else []
+    return [preset, *few, *(["people"] if labeler in PEOPLE else [])]

@@ -13,7 +13,7 @@ from prefrl import configfile
 from prefrl.arguments import parse
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.families import PEOPLE, preset_for
+from prefrl.families import preset_for, presets_of
 from prefrl.repeated import gather
 from prefrl.rundir import RunDir
 
@@ -57,11 +57,23 @@ def default_config(env_id: str, **changes: object) -> Config:
     Raises:
         UserError: A field that is not there, or a value of another type; what is out of range `train` refuses.
     """
-    device = str(changes.get("device", "auto"))
-    config = configfile.overlay(Config(env_id=env_id), configfile.read_preset(preset_for(env_id, device)), "preset")
-    if changes.get("labeler") in PEOPLE:
-        config = configfile.overlay(config, configfile.read_preset("people"), "preset people")
+    preset = preset_for(env_id, str(changes.get("device", "auto")))
+    config = under_preset(preset, Config(env_id=env_id), changes.get("labeler"), changes.get("total_labels"))
     return configfile.overlay(config, changes, "default_config")
+
+
+def under_preset(preset: str, config: Config, labeler: object, total_labels: object) -> Config:
+    """The config with a preset laid over it, and over that what there is for this labeler and so few labels.
+
+    Both may be as they were typed: what cannot be read is left to whoever reads it by its name.
+    """
+    try:
+        n_labels = int(str(total_labels))
+    except ValueError:
+        n_labels = config.total_labels
+    for name in presets_of(preset, str(labeler), n_labels):
+        config = configfile.overlay(config, configfile.read_preset(name), f"preset {name}")
+    return config
 
 
 def _read_early(args: list[str]) -> argparse.Namespace:
@@ -72,6 +84,7 @@ def _read_early(args: list[str]) -> argparse.Namespace:
     parser.add_argument("--config-file", "--config", "--conf-file", "--config_file", dest="config", default="")
     parser.add_argument("--device", default="")
     parser.add_argument("--labeler", default="")
+    parser.add_argument("--total-labels", "--total_labels", default="")
     parser.add_argument("--run-dir", "--run_dir", "-f", default=None)
     parser.add_argument("--resume", action="store_true")
     try:
@@ -89,9 +102,8 @@ def _begun(early: argparse.Namespace) -> Config:
         device = early.device or settings.get("device", "auto")
         preset = preset_for(env_id, device) if isinstance(env_id, str) and env_id else "none"
     if preset != "none":
-        base = configfile.overlay(base, configfile.read_preset(preset), f"preset {preset}")
-    if preset != "none" and (early.labeler or settings.get("labeler")) in PEOPLE:
-        base = configfile.overlay(base, configfile.read_preset("people"), "preset people")
+        labeler, n_labels = (getattr(early, name) or settings.get(name) for name in ("labeler", "total_labels"))
+        base = under_preset(preset, base, labeler, n_labels)
     return configfile.overlay(base, settings, early.config)
 
 

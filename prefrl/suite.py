@@ -33,7 +33,7 @@ from prefrl import checks, configfile
 from prefrl.cell import Cell
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.flags import default_config
+from prefrl.flags import default_config, under_preset
 from prefrl.queries import STRATEGIES
 from prefrl.spelling import nearest, nearest_or_all
 
@@ -127,23 +127,30 @@ class _Axes:
 
 
 def _cells_of(env_id: str, axes: _Axes) -> list[Cell]:
-    device = str(axes.settings.get("device", "cpu"))  # it decides on the preset
-    base = default_config(env_id, device=device)
-    if axes.preset:
-        plain = Config(env_id=env_id, device=device)
-        base = configfile.overlay(plain, configfile.read_preset(axes.preset), f"preset {axes.preset}")
-    base = replace(configfile.overlay(base, axes.settings, f"{axes.path} [settings]"), progress=False)
+    bases = {labels: _base(env_id, labels, axes) for labels in axes.labels}
+    base = bases[axes.labels[0]]
     cells: list[Cell] = []
     scored: set[str] = set()
     for (variant, settings), seed in product(axes.variants.items(), axes.seeds):
-        config = configfile.overlay(replace(base, seed=seed), settings, f"{axes.path} [variants.{variant}]")
+        where = f"{axes.path} [variants.{variant}]"
+        configs = {n: configfile.overlay(replace(its, seed=seed), settings, where) for n, its in bases.items()}
         if axes.with_score:
-            cells += _score_cell(base, config, variant, scored)
+            cells += _score_cell(base, configs[axes.labels[0]], variant, scored)
         cells += [
-            _cell(config, variant, teacher, strategy, labels, axes)
+            _cell(configs[labels], variant, teacher, strategy, axes)
             for labels, teacher, strategy in product(axes.labels, axes.teachers, axes.strategies)
         ]
     return cells
+
+
+def _base(env_id: str, labels: int, axes: _Axes) -> Config:
+    """The preset for so many labels, and the suite's settings over it."""
+    device = str(axes.settings.get("device", "cpu"))  # it decides on the preset
+    base = default_config(env_id, device=device, total_labels=labels)
+    if axes.preset:
+        plain = Config(env_id=env_id, device=device, total_labels=labels)
+        base = under_preset(axes.preset, plain, "", labels)
+    return replace(configfile.overlay(base, axes.settings, f"{axes.path} [settings]"), progress=False)
 
 
 def _score_cell(base: Config, config: Config, variant: str, scored: set[str]) -> list[Cell]:
@@ -157,9 +164,9 @@ def _score_cell(base: Config, config: Config, variant: str, scored: set[str]) ->
     return [cell]
 
 
-def _cell(config: Config, variant: str, teacher: str, strategy: str, labels: int, axes: _Axes) -> Cell:
+def _cell(config: Config, variant: str, teacher: str, strategy: str, axes: _Axes) -> Cell:
     faults = dict(axes.teachers[teacher])
-    config = replace(config, total_labels=labels, labeler=faults.pop("labeler", teacher))
+    config = replace(config, labeler=faults.pop("labeler", teacher))
     if faults:
         where = f"{axes.path} [teachers.{teacher}]"
         config = configfile.overlay(config, {"teacher": faults}, where)

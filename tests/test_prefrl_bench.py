@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,22 @@ def test_outcomes_kept_beside_the_report_count_as_done_unless_all_is_to_be_fresh
     assert list((folder / "cells").iterdir()) == []
     assert bench(suite, folder, "--dry-run", "--fresh") == 0
     assert "2 cells, 0 done, 2 to train." in bench.out
+
+
+def test_the_report_names_the_command_that_trains_a_cell_under_the_presets_of_today(
+    done: Path, tmp_path: Path, bench: Bench
+) -> None:
+    folder = copy_of(done, tmp_path)
+    shutil.rmtree(folder / "cells")
+    path = folder / "report" / "outcomes.jsonl"
+    kept = read_outcomes(path)
+    own = {key: outcome.command for key, outcome in kept.items()}
+    write_outcomes(path, [replace(outcome, command="prefrl train --as before") for outcome in kept.values()])
+    assert bench(str(done / "two.toml"), folder, "--report") == 0
+    assert {key: outcome.command for key, outcome in read_outcomes(path).items()} == own
+    said = (folder / "report" / "table.md").read_text(encoding="utf-8")
+    assert "--as before" not in said
+    assert all(words in said for words in own.values())
 
 
 def test_what_is_kept_stands_until_it_is_trained_afresh(done: Path, tmp_path: Path, bench: Bench) -> None:

@@ -14,7 +14,7 @@ from prefrl import configfile
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import family, preset_for
-from prefrl.flags import default_config
+from prefrl.flags import default_config, parse_train
 
 
 def test_a_config_survives_the_disk(tmp_path: Path) -> None:
@@ -158,3 +158,22 @@ def test_the_kind_of_world_is_told_from_its_id(env_id: str, kind: str) -> None:
     assert family(env_id) == kind
     assert preset_for(env_id, "cpu") == ("atari-cpu" if kind == "atari" else kind)
     assert preset_for(env_id, "cpu") in configfile.preset_names()
+
+
+def members(*args: str) -> int:
+    return parse_train(list(args))[0].reward_model.members
+
+
+def test_few_answers_of_a_robot_begin_from_a_preset_of_their_own(tmp_path: Path) -> None:
+    robot = ("--env-id", "HalfCheetah-v5", "--total-labels")
+    assert [members(*robot, str(n)) for n in (1, 200, 201, 700)] == [7, 7, 3, 3]
+    assert members("--env-id", "HalfCheetah-v5") == members("--env-id", "prefrl/Dot-v0", "--total-labels", "100") == 3
+    assert members(*robot, "100", "--reward-model.members", "2") == 2
+    assert members(*robot, "100", "--preset", "robots") == 7
+    assert members(*robot, "100", "--preset", "none") == 3
+    (tmp_path / "my.toml").write_text("total_labels = 100\n", encoding="utf-8")
+    assert members("--env-id", "HalfCheetah-v5", "--config", str(tmp_path / "my.toml")) == 7
+    assert members(*robot, "700", "--config", str(tmp_path / "my.toml")) == 3
+    found = [default_config("HalfCheetah-v5", total_labels=n).reward_model for n in (100, 700)]
+    assert [(m.members, m.batch_size, m.max_batches) for m in found] == [(7, 16, 200), (3, 64, 0)]
+    assert default_config("Hopper-v5", total_labels=100, labeler="web").reward_model.members == 7

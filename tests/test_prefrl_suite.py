@@ -180,12 +180,25 @@ def test_every_committed_suite_can_be_read_and_trains_nothing_twice(path: Path) 
     assert len({cell.name for cell in cells}) == len(cells)
 
 
+def test_few_answers_of_a_robot_begin_from_their_own_preset_under_the_suites_settings(tmp_path: Path) -> None:
+    def models(more: str) -> dict[int, tuple[int, int]]:
+        cells = suite(tmp_path, f"labels = [700, 200]\n{more}", 'env_ids = ["HalfCheetah-v5"]').cells
+        taught = [cell.config for cell in cells if cell.config.reward == "preferences"]
+        assert len({cell.score_key for cell in cells}) == 1
+        return {c.total_labels: (c.reward_model.members, c.reward_model.batch_size) for c in taught}
+
+    assert models("") == models('preset = "robots"') == {700: (3, 64), 200: (7, 16)}
+    assert models("[settings]\nreward_model.members = 5") == {700: (5, 64), 200: (5, 16)}
+    assert models('preset = "toy"')[200] == models('preset = "toy"')[700]
+
+
 def test_suites_share_the_cells_that_they_have_in_common() -> None:
     keys = {path.stem: {cell.key for cell in read_suite(path).cells} for path in COMMITTED}
     assert len(keys["smoke"]) == 6
-    # The score on two robots, three seeds each; on four, beside three numbers of answers.
+    # The score on two robots, three seeds each; on four, beside those numbers of answers that are not few.
     assert len(keys["robots"] & keys["teachers"]) == 6
-    assert len(keys["robots"] & keys["reward-std"]) == 4 * 3 * (1 + 3)
+    assert len(keys["robots"] & keys["reward-std"]) == 4 * 3 * (1 + 2)
+    assert len(keys["robots"] & keys["few"]) == 4 * 3 * (1 + 2 + 3)
     assert "178e0bd03e59" in keys["robots"]  # the README names it
 
 
