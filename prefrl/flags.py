@@ -24,7 +24,7 @@ class TrainArgs:
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     preset: str = "auto"
-    """Settings to begin from: auto (by the kind of environment and of labeler, for robots also by --total-labels), none,
+    """Settings to begin from: auto (by the kind of environment and of labeler, of robots by --total-labels too), none,
     or a name; see prefrl/presets."""
     config_file: Annotated[str, tyro.conf.arg(aliases=("--config", "--conf-file"))] = ""
     """A TOML file laid over the preset; flags are laid over it."""
