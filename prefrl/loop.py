@@ -125,6 +125,8 @@ class PreferenceLoop:
             self.take_in()
             self._fit()
             self.n_rounds += 1
+        elif not self.n_rounds:
+            self._fit()  # to labels that another run has left: they need not wait for the first question
         return self._reward(n_steps)
 
     def is_starved(self) -> bool:

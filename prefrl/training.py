@@ -158,7 +158,6 @@ class _Training:
             shutil.rmtree(self.run.path)
             raise
         loop.take_in()
-        loop.next_round_at = 0  # there is something to learn from at once
 
     def run_to_end(self) -> Result:
         """Train, then write everything that a finished run holds."""

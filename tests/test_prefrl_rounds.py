@@ -29,6 +29,18 @@ def test_the_first_round_may_wait_and_the_agent_does_not_learn_before_it(tmp_pat
     assert (moved[2048] or 0) > 1e-5
 
 
+@pytest.mark.slow
+def test_labels_of_another_run_are_learned_at_once_and_the_first_question_still_waits(tmp_path: Path) -> None:
+    first = prefrl.train(toy_config(tmp_path / "a", total_timesteps=1024))
+    queries = {"first_round_steps": 1500}
+    result = prefrl.train(toy_config(tmp_path / "b", labels_from=str(first.run.path), queries=queries))
+    own = [step for step in asked_at(result.run) if step > 512]
+    assert (min(own), len(own)) == (1536, 40)
+    rows = read_metrics(result.run.metrics)
+    moved = dict(zip(rows["time/total_timesteps"], rows["train/approx_kl"], strict=True))
+    assert (moved[1024] or 0) > 1e-5
+
+
 @pytest.mark.parametrize(
     ("first", "rounds"), [(0, (512, 3584)), (1500, (1536, 3584)), (1400, (1536, 3584)), (10**9, (4096, 4096))]
 )
