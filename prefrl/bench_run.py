@@ -42,6 +42,8 @@ class Bench:
         self.cells = {cell.key: cell for cell in suite.cells}
         """By key, each once."""
         self.outcomes: dict[str, Outcome] = {}
+        self._others = {key: outcome for key, outcome in kept.items() if key not in self.cells}
+        """Kept outcomes that are none of the suite's any more, or not yet: nowhere else may there be any."""
         self._older: dict[str, Outcome] = {}
         """Of cells that are to be trained again: they stand until they are."""
         for key in self.cells:
@@ -129,7 +131,13 @@ class Bench:
         if n_older:
             share = f"{n_older} of {len(self.cells)} cells"
             sys.stderr.write(f"{share} not trained again; the report has their kept outcomes\n")
-        write_outcomes(self.out / "outcomes.jsonl", {row.outcome.cell: row.outcome for row in rows}.values())
+        kept = {**self._others, **{row.outcome.cell: row.outcome for row in rows}}
+        write_outcomes(self.out / "outcomes.jsonl", kept.values())
+        if self._others:
+            sys.stderr.write(
+                f"{len(self._others)} outcomes in {self.out / 'outcomes.jsonl'} are of cells that the suite does not "
+                "have; they are kept, and not in the report\n"
+            )
         files = write_report(
             self.out, self.suite.name, rows, f"prefrl bench {shlex.quote(str(self.suite.path))}", notes
         )

@@ -130,7 +130,7 @@ def make_table(rows: Sequence[Row]) -> Table:
     for setting, task in sorted({(setting, task) for setting, task, _ in gathered}):
         seeds = {seed: row for (s, t, seed), row in gathered.items() if (s, t) == (setting, task)}
         same = {seed: by_cell[row.score_cell] for seed, row in seeds.items() if row.score_cell in by_cell}
-        if not same:
+        if not same and not any(row.score_cell for row in seeds.values()):  # which PPO is theirs is not known
             measure = _baseline_variant(setting.variant, task, scored)
             same = {seed: scored[measure, task, seed] for seed in seeds if (measure, task, seed) in scored}
         scale = _scale(seeds, same)
@@ -203,7 +203,7 @@ def _baseline_variant(variant: str, task: str, scored: Iterable[tuple[str, str, 
 def _scale(seeds: Iterable[int], same: dict[int, Row]) -> _Scale:
     """Where 0 and 1 are for the runs of those seeds: means over the score-trained runs of the same seeds."""
     if not same:
-        return _Scale(0, 0, frozenset(), "no score-trained run of the same seeds")
+        return _Scale(0, 0, frozenset(), "no score-trained run of the same PPO and seeds")
     random = fmean(row.outcome.random_return for row in same.values())
     score = fmean(row.outcome.env_return for row in same.values())
     if not score > random:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log10
 
 from prefrl.bench_statistics import CONFIDENCE, N_RESAMPLES
-from prefrl.bench_table import Group, Setting, Summary, Table
+from prefrl.bench_table import Group, Setting, Table
 from prefrl.markup import escaped
 
 NOTHING = "–"
@@ -35,9 +35,9 @@ def aggregate_grid(table: Table) -> Grid:
     rows = []
     for group in table.groups:
         cells = [setting_cell(group.setting, name) for name in varying]
-        cells.append(_seeds(group))
+        cells.append(_seeds(group, len(table.tasks)))
         cells += [_task_cell(group, task, digits[task]) for task in table.tasks]
-        cells += [_iqm_cell(group.overall), _figure(group.overall.better_than_score)]
+        cells += [_iqm_cell(group, len(table.tasks)), _figure(group.overall.better_than_score)]
         cells.append(_figure(group.overall.val_accuracy))
         rows.append(tuple(cells))
     return Grid(tuple(header), tuple(rows), len(varying))
@@ -74,8 +74,8 @@ def reading(table: Table) -> list[str]:
     ]
     if "variant" in table.varying():
         lines.append(
-            "A variant is held against the score-trained runs of its own settings where there are any, else against "
-            "those without a variant, or of the only variant that has some."
+            "A variant is held against score-trained runs of its own PPO and world: its own where it changes those, "
+            "else those without a variant."
         )
     return [*lines, *_few_seeds(table)]
 
@@ -137,9 +137,9 @@ def _figure(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.2f}"
 
 
-def _seeds(group: Group) -> str:
+def _seeds(group: Group, n_tasks: int) -> str:
     """How many there are on a task; from least to most where tasks differ."""
-    counts = {summary.n_runs for summary in group.by_task.values()}
+    counts = {summary.n_runs for summary in group.by_task.values()} | ({0} if len(group.by_task) < n_tasks else set())
     return str(min(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
 
@@ -153,12 +153,15 @@ def _task_cell(group: Group, task: str, digits: int) -> str:
     return f"{summary.mean:.{digits}f}{spread}{scaled}" + (f", n = {summary.n_runs}" if differ else "")
 
 
-def _iqm_cell(overall: Summary) -> str:
+def _iqm_cell(group: Group, n_tasks: int) -> str:
+    """With what it lacks: it is no neighbour of others that are over all runs of all tasks."""
+    overall, there = group.overall, len(group.by_task)
     if overall.iqm is None:
         return NOTHING
     ends = "" if overall.interval is None else f" [{overall.interval[0]:.2f}, {overall.interval[1]:.2f}]"
-    some = overall.n_normalized < overall.n_runs
-    return f"{overall.iqm:.2f}{ends}" + (f" ({overall.n_normalized} of {overall.n_runs} runs)" if some else "")
+    lacks = [f"{overall.n_normalized} of {overall.n_runs} runs"] if overall.n_normalized < overall.n_runs else []
+    lacks += [f"{there} of {n_tasks} tasks"] if there < n_tasks else []
+    return f"{overall.iqm:.2f}{ends}" + (f" ({', '.join(lacks)})" if lacks else "")
 
 
 def _few_seeds(table: Table) -> list[str]:

@@ -194,6 +194,20 @@ def test_the_report_names_the_command_that_trains_a_cell_under_the_presets_of_to
     assert all(words in said for words in own.values())
 
 
+def test_outcomes_of_cells_that_the_suite_has_no_more_are_kept_and_named(
+    done: Path, tmp_path: Path, bench: Bench
+) -> None:
+    folder = copy_of(done, tmp_path)
+    path = folder / "report" / "outcomes.jsonl"
+    both = read_outcomes(path)
+    suite = write_suite(tmp_path / "alone.toml", "score = false")
+    assert bench(suite, folder, "--report") == 0
+    assert "1 outcomes in" in bench.err
+    assert "are of cells that the suite does not have; they are kept" in bench.err
+    assert read_outcomes(path) == both
+    assert "1 run, 512 steps" in (folder / "report" / "table.md").read_text(encoding="utf-8")
+
+
 def test_what_is_kept_stands_until_it_is_trained_afresh(done: Path, tmp_path: Path, bench: Bench) -> None:
     suite, folder = str(done / "two.toml"), copy_of(done, tmp_path)
     shutil.rmtree(sorted(folder.glob("cells/*/outcome.json"))[0].parent)

@@ -107,7 +107,7 @@ def test_a_seed_without_a_score_trained_run_is_left_out_of_the_scale_and_said() 
 
 def test_without_a_baseline_the_returns_stand_alone() -> None:
     table = make_table([r for r in small_suite() if r.labels or r.env_id == "B-v5"])
-    assert table.not_normalized == ("A-v5: no score-trained run of the same seeds",)
+    assert table.not_normalized == ("A-v5: no score-trained run of the same PPO and seeds",)
     assert "| 100 ± 71 | 5.5 ± 0.7 (0.55) | 0.55 [0.50, 0.60] (2 of 4 runs) | 0.00 |" in markdown(aggregate_grid(table))
     bare = make_table([r for r in small_suite() if r.labels])
     assert "| 50 | 2 | 100 ± 71 | 5.50 ± 0.71 | – | – | 0.76 |" in markdown(aggregate_grid(bare))
@@ -137,8 +137,17 @@ def test_variants_with_the_same_ppo_are_held_against_the_one_run_that_it_has_on_
     assert {variant: run.normalized for variant, run in runs.items()} == {"": 1.0, "a": 0.25, "b": 0.25}
     assert runs["b"].baseline is fast
     assert len(table.runs) == len(rows)
-    apart = make_table([r for r in rows if r is not fast])  # not trained yet: the plain one has to do
-    assert {run.normalized for run in apart.runs} == {1.0}
+    apart = make_table([r for r in rows if r is not fast])  # not trained yet: the plain one is another PPO
+    assert {run.setting.variant: run.normalized for run in apart.runs} == {"": 1.0, "a": None, "b": None}
+    assert any("no score-trained run of the same PPO and seeds" in line for line in apart.not_normalized)
+
+
+def test_a_mean_over_some_of_the_tasks_says_so() -> None:
+    rows = [row(task, 0, 100.0) for task in ("A-v5", "B-v5")] + [row("A-v5", 0, 50.0, 20, variant="new")]
+    rows += [row(task, 0, 60.0, 20) for task in ("A-v5", "B-v5")]
+    lines = [line for line in markdown(aggregate_grid(make_table(rows))).splitlines() if "preferences" in line]
+    assert "| 1 | 60 (0.60) | 60 (0.60) | 0.60 |" in lines[0]
+    assert "| 0 to 1 | 50 (0.50) | – | 0.50 (1 of 2 tasks) |" in lines[1]
 
 
 def test_one_seed_has_neither_spread_nor_interval() -> None:
