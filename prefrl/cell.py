@@ -96,15 +96,16 @@ def cell_key(config: Config) -> str:
 
 def command(config: Config) -> str:
     """The `prefrl train` that trains this cell alone, as one would type it."""
-    base = default_config(config.env_id, device=config.device, total_labels=config.total_labels)
-    base = replace(base, total_labels=Config(config.env_id).total_labels)  # what differs from it is said
+    decide = {name: getattr(config, name) for name in ("device", "total_labels", "labels_from")}
+    plain = Config(env_id=config.env_id)
+    base = replace(default_config(config.env_id, **decide), **{name: getattr(plain, name) for name in decide})
     words = ["prefrl", "train", "--env-id", config.env_id]
     for f in dataclasses.fields(config):
         value, default = getattr(config, f.name), getattr(base, f.name)
         if f.name in {"env_id", "run_dir", "progress", "checkpoint_steps", "people"}:
             continue
         if not dataclasses.is_dataclass(value) or isinstance(value, type):
-            # The device decides on the preset: it is always said.
+            # The device decides on Atari's preset, and hangs on the machine: it is always said.
             words += _flag(f.name, value) if value != default or f.name in {"device", "seed"} else []
             continue
         for g in dataclasses.fields(value):

@@ -45,6 +45,12 @@ def check_names(config: Config, *, own_labeler: bool, is_here: bool = True) -> N
         raise UserError("expected no --labels-from with --reward score, which learns from no label; leave one out")
     _check_ranges(config)
     check_readable(config)
+    fewest, most = config.reward_model.min_batches, config.reward_model.max_batches
+    if 0 < most < fewest:
+        raise UserError(
+            f"expected --reward-model.min-batches to be at most --reward-model.max-batches {most:,} (0: no limit), got "
+            f"{fewest:,}; raise the one or lower the other"
+        )
     explore, total = config.queries.explore_steps, config.total_timesteps
     if config.reward == "preferences" and explore >= total:
         raise UserError(
@@ -116,7 +122,8 @@ def check_resumable(old: Config, new: Config) -> None:
             )
             name = ".".join([f.name, *inner[:1]])
             raise UserError(
-                f"expected {name} to stay as it is in a run that is resumed; begin another run to change it"
+                f"expected {name} to stay as it is in a run that is resumed (its settings are in its config.toml); "
+                "begin another run to change it"
             )
 
 

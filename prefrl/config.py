@@ -151,7 +151,8 @@ class RewardModelConfig:
     last_labels: int = 0
     """Fit on this many newest labels only [DRLHP appendix A.2: 3000 for Atari]; 0: on all."""
     reward_std: float = 1.0
-    """Standard deviation of each member's reward over the labeled clips [DRLHP: 1 for robots, 0.05 for Atari]."""
+    """Standard deviation of each member's reward over the labeled clips [DRLHP: 1 for robots, 0.05 for Atari]; of
+    no matter to the agent where `ppo.normalize_learned` is on, as it is for robots."""
     reward_clip: float = 0.0
     """Largest size of the learned reward, in those standard deviations; 0: none."""
     uncertainty: float = 0.0

@@ -21,20 +21,24 @@ _C = TypeVar("_C")
 
 
 def preset_names() -> list[str]:
-    """Names that `--preset` takes."""
-    return sorted(path.stem for path in PRESETS.glob("*.toml"))
+    """Names that `--preset` takes; `people` is none of them, it is laid over any by `--labeler`."""
+    return sorted(path.stem for path in PRESETS.glob("*.toml") if path.stem != "people")
 
 
-def read_preset(name: str) -> dict[str, Any]:
-    """The settings of a preset.
+def check_preset(name: str) -> None:
+    """Make sure that `--preset` takes this name.
 
     Raises:
-        UserError: No preset has that name.
+        UserError: It does not.
     """
     if name not in preset_names():
         raise UserError(
             f"expected --preset to be one of {', '.join(preset_names())}, got {name!r}{nearest(name, preset_names())}"
         )
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    """The settings of a preset, `people` being one."""
     return read_toml(PRESETS / f"{name}.toml")
 
 

@@ -41,7 +41,7 @@ def preset_for(env_id: str, device: str) -> str:
     return "atari" if device == "cuda" else "atari-cpu"
 
 
-def presets_of(preset: str, labeler: str, total_labels: int) -> list[str]:
-    """A preset, and those that are laid over it for so few answers and for people."""
-    few = ["robots-few"] if preset == "robots" and total_labels <= FEW_ANSWERS else []
-    return [preset, *few, *(["people"] if labeler in PEOPLE else [])]
+def presets_of(preset: str, labeler: str, *, is_few: bool) -> list[str]:
+    """A preset with what it is laid over, and what is laid over it: for few answers, and for people."""
+    names = ["robots", "robots-few"] if preset == "robots-few" or (preset == "robots" and is_few) else [preset]
+    return [*names, "people"] if labeler in PEOPLE and preset != "people" else names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from prefrl import configfile
 from prefrl.arguments import parse
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.families import preset_for, presets_of
+from prefrl.families import FEW_ANSWERS, preset_for, presets_of
 from prefrl.repeated import gather
 from prefrl.rundir import RunDir
 
@@ -39,7 +40,7 @@ def parse_train(args: list[str]) -> tuple[Config, bool]:
         UserError: A preset, file, key or flag that is not there, or has no such value.
         SystemExit: The help has been shown (0).
     """
-    early = _read_early(args)
+    early = _read_early([_dashed(word) for word in args])
     if early.run_dir == "":
         raise UserError("expected --run-dir to name a folder, got nothing; without it there is a default under runs/")
     base = _resumed(early) if early.resume else _begun(early)
@@ -59,34 +60,45 @@ def default_config(env_id: str, **changes: object) -> Config:
         UserError: A field that is not there, or a value of another type; what is out of range `train` refuses.
     """
     preset = preset_for(env_id, str(changes.get("device", "auto")))
-    config = under_preset(preset, Config(env_id=env_id), changes.get("labeler"), changes.get("total_labels"))
+    config = under_preset(preset, Config(env_id=env_id), changes)
     return configfile.overlay(config, changes, "default_config")
 
 
-def under_preset(preset: str, config: Config, labeler: object, total_labels: object) -> Config:
-    """The config with a preset laid over it, and over that what there is for this labeler and so few labels.
+def under_preset(preset: str, config: Config, given: Mapping[str, object]) -> Config:
+    """The config with a preset laid over it, and over that what there is for people and for few labels.
 
-    Both may be as they were typed: what cannot be read is left to whoever reads it by its name.
+    Args:
+        preset: Its name.
+        config: What it is laid over.
+        given: Settings that will be laid over both, also as they were typed: what cannot be read is refused elsewhere.
     """
     try:
-        n_labels = int(str(total_labels))
+        n_labels = int(str(given.get("total_labels")))
     except ValueError:
         n_labels = config.total_labels
-    for name in presets_of(preset, str(labeler), n_labels):
+    is_few = n_labels <= FEW_ANSWERS and not given.get("labels_from")
+    for name in presets_of(preset, str(given.get("labeler")), is_few=is_few):
         config = configfile.overlay(config, configfile.read_preset(name), f"preset {name}")
     return config
+
+
+def _dashed(word: str) -> str:
+    """A flag as it is written in the help: it may be typed with underscores."""
+    name, equals, value = word.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else word
 
 
 def _read_early(args: list[str]) -> argparse.Namespace:
     """Only what decides on the defaults; everything is read again, and what is wrong said then."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--env-id", "--env", "--env_id", default="")
+    parser.add_argument("--env-id", "--env", default="")
     parser.add_argument("--preset", default="auto")
-    parser.add_argument("--config-file", "--config", "--conf-file", "--config_file", dest="config", default="")
+    parser.add_argument("--config-file", "--config", "--conf-file", dest="config", default="")
     parser.add_argument("--device", default="")
     parser.add_argument("--labeler", default="")
-    parser.add_argument("--total-labels", "--total_labels", default="")
-    parser.add_argument("--run-dir", "--run_dir", "-f", default=None)
+    parser.add_argument("--total-labels", default="")
+    parser.add_argument("--labels-from", default="")
+    parser.add_argument("--run-dir", "-f", default=None)
     parser.add_argument("--resume", action="store_true")
     try:
         return parser.parse_known_args(args)[0]
@@ -99,12 +111,16 @@ def _begun(early: argparse.Namespace) -> Config:
     env_id = early.env_id or settings.get("env_id", "")
     base = Config(env_id=env_id or tyro.MISSING)
     preset = early.preset
+    if preset not in ("auto", "none"):
+        configfile.check_preset(preset)
     if preset == "auto":
         device = early.device or settings.get("device", "auto")
         preset = preset_for(env_id, device) if isinstance(env_id, str) and env_id else "none"
     if preset != "none":
-        labeler, n_labels = (getattr(early, name) or settings.get(name) for name in ("labeler", "total_labels"))
-        base = under_preset(preset, base, labeler, n_labels)
+        given = {
+            name: getattr(early, name) or settings.get(name) for name in ("labeler", "total_labels", "labels_from")
+        }
+        base = under_preset(preset, base, given)
     return configfile.overlay(base, settings, early.config)
 
 

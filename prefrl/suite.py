@@ -33,7 +33,8 @@ from prefrl import checks, configfile
 from prefrl.cell import Cell
 from prefrl.config import Config
 from prefrl.errors import UserError
-from prefrl.flags import default_config, under_preset
+from prefrl.families import preset_for
+from prefrl.flags import under_preset
 from prefrl.queries import STRATEGIES
 from prefrl.spelling import nearest, nearest_or_all
 
@@ -146,10 +147,9 @@ def _cells_of(env_id: str, axes: _Axes) -> list[Cell]:
 def _base(env_id: str, labels: int, axes: _Axes) -> Config:
     """The preset for so many labels, and the suite's settings over it."""
     device = str(axes.settings.get("device", "cpu"))  # it decides on the preset
-    base = default_config(env_id, device=device, total_labels=labels)
-    if axes.preset:
-        plain = Config(env_id=env_id, device=device, total_labels=labels)
-        base = under_preset(axes.preset, plain, "", labels)
+    given = {"total_labels": labels, "labels_from": axes.settings.get("labels_from")}
+    plain = Config(env_id=env_id, device=device, total_labels=labels)
+    base = under_preset(axes.preset or preset_for(env_id, device), plain, given)
     return replace(configfile.overlay(base, axes.settings, f"{axes.path} [settings]"), progress=False)
 
 

@@ -99,6 +99,9 @@ CONFIGS = {
     "numbers": toy(reward_model={"uncertainty": -0.5, "l2": 1e-7, "crop": 1 / 3}, queries={"round_steps": 7}),
     "mistake": toy(labeler="mistake", teacher={"mistake_rate": 0.3}, queries={"strategy": "k_center"}),
     "a robot": default_config("HalfCheetah-v5", device="cpu", total_labels=100),
+    "a robot that begins with others' labels": default_config(
+        "HalfCheetah-v5", device="cpu", total_labels=100, labels_from="runs/other"
+    ),
     "device auto": default_config("HalfCheetah-v5"),
     "Atari on a CPU": default_config("ALE/Pong-v5", device="cpu", world={"masks": ["0,0,160,30"]}),
     "Atari on a GPU": default_config("ALE/Pong-v5", device="cuda"),

@@ -171,8 +171,13 @@ def test_few_answers_of_a_robot_begin_from_a_preset_of_their_own(tmp_path: Path)
     assert members(*robot, "100", "--reward-model.members", "2") == 2
     assert members(*robot, "100", "--preset", "robots") == 7
     assert members(*robot, "100", "--preset", "none") == 3
+    few, many = (parse_train([*robot, *words])[0] for words in (["700", "--preset", "robots-few"], ["200"]))
+    assert dataclasses.replace(few, total_labels=200) == many
+    assert members(*robot, "100", "--labels-from", "runs/other") == 3  # how many those are is not known here
+    assert default_config("HalfCheetah-v5", total_labels=100, labels_from="runs/other").reward_model.members == 3
     (tmp_path / "my.toml").write_text("total_labels = 100\n", encoding="utf-8")
-    assert members("--env-id", "HalfCheetah-v5", "--config", str(tmp_path / "my.toml")) == 7
+    for flag in ("--config", "--config-file", "--config_file", "--conf-file", "--conf_file"):
+        assert members("--env-id", "HalfCheetah-v5", flag, str(tmp_path / "my.toml")) == 7
     assert members(*robot, "700", "--config", str(tmp_path / "my.toml")) == 3
     found = [default_config("HalfCheetah-v5", total_labels=n).reward_model for n in (100, 700)]
     assert [(m.members, m.batch_size, m.max_batches) for m in found] == [(7, 16, 200), (3, 64, 0)]
