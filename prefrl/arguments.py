@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import tyro
 from tyro import _errors as refusals  # tyro's public way to say what it refuses is a box of many lines
@@ -18,8 +18,8 @@ from prefrl.spelling import nearest
 
 T = TypeVar("T")
 
-_KINDS = {"INT": "a whole number", "FLOAT": "a number"}
-"""What tyro's words for types are to whoever types one."""
+_KINDS = {"int": "a whole number", "float": "a number"}
+"""What types are to whoever types a value."""
 
 
 def parse(what: type[T], prog: str, args: list[str], default: T | None = None, config: Sequence[Any] = ()) -> T:
@@ -61,7 +61,11 @@ def _said(refused: refusals.ParseErrorEvent, prog: str, args: list[str], flags: 
         case refusals.MissingArgs(missing_arguments=[first, *_]):
             return f"expected {_name(first.arg)} ({_help(first.arg)}), got nothing; see {prog} --help"
         case refusals.BadValue(argument=argument):
-            return f"expected a value of {_name(argument)} ({_help(argument)}), got none; see {prog} --help"
+            unknown_flag = _unknown_flag(args, flags())
+            if unknown_flag and argument.is_positional():  # what came behind the flag was read as its value
+                return _unknown([unknown_flag], prog, flags)
+            dash = "; a value that begins with a dash comes as --flag=-value" if unknown_flag else ""
+            return f"expected a value of {_name(argument)} ({_help(argument)}), got none; see {prog} --help{dash}"
         case refusals.InvalidChoice(argument=argument, value=value, choices=choices):
             near = nearest(value, list(choices))
             return f"expected {_name(argument)} to be one of {', '.join(choices)}, got {value!r}{near}"
@@ -89,20 +93,36 @@ def _help(argument: ArgumentDefinition) -> str:
 
 
 def _kind(argument: ArgumentDefinition) -> str:
+    """What its value has to be, in words."""
     metavar = argument.lowered.metavar or ""
-    kind = next((kind for word, kind in _KINDS.items() if word in re.findall(r"[A-Z]+", metavar)), metavar)
+    hint = argument.field.type_stripped
+    names = {kind.__name__ for kind in (hint, *get_args(hint)) if isinstance(kind, type)}
+    kind = next((kind for name, kind in _KINDS.items() if name in names), metavar)
     return kind.removeprefix("a ") + "s" if metavar.startswith("[") and kind != metavar else kind
 
 
 def _typed(argument: ArgumentDefinition, args: list[str]) -> str:
-    """The words that were typed for a flag."""
+    """The words that were typed for a flag, which counts for the last time that it stands there."""
     most = argument.lowered.nargs if isinstance(argument.lowered.nargs, int) else None
-    for i, word in enumerate(args):
-        flag, _, value = word.partition("=")
-        if flag.replace("_", "-") in argument.lowered.name_or_flags:
-            words = [value] if value else list(takewhile(lambda w: not w.startswith("-"), args[i + 1 :]))[:most]
+    names = argument.lowered.name_or_flags
+    for i, word in reversed(list(enumerate(args))):
+        flag, equals, value = word.partition("=")
+        if flag.replace("_", "-") in names:
+            words = [value] if equals else list(takewhile(lambda w: not _is_flag(w), args[i + 1 :]))[:most]
             return " ".join(map(repr, words))
+        if not word.startswith("--") and word[:2] in names:
+            return repr(word[2:])
     return "another"
+
+
+def _is_flag(word: str) -> bool:
+    """Whether a word begins with a dash and is no number."""
+    return re.match(r"-(?![\d.])", word) is not None
+
+
+def _unknown_flag(args: list[str], known: list[str]) -> str | None:
+    flags = [word.partition("=")[0] for word in args if _is_flag(word)]
+    return next((flag for flag in flags if flag.replace("_", "-") not in [*known, "-h"] and len(flag) > 2), None)
 
 
 def _flags(read: Callable[[list[str]], object], args: list[str]) -> list[str]:

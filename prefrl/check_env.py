@@ -64,6 +64,7 @@ def main_check(args: list[str]) -> int:
     if bool(options.env_id) == (options.replay is not None):
         raise UserError(
             f"expected the id of a game to check, or --replay and a file, got {'both' if options.env_id else 'neither'}"
+            + ("; put the id before --mask and --env-kwargs" if options.mask or options.env_kwargs else "")
         )
     if options.replay is not None:
         from prefrl.check_env_replay import replay

@@ -85,13 +85,15 @@ _ACTIONS = ("list", "play", "export", "import", "check", "recover")
 
 
 def parse_labels(args: list[str]) -> LabelsArgs:
-    """The command line of `prefrl labels`, without those two words; the run may stand before or after the action.
+    """The command line of `prefrl labels`, without those two words; the run stands before the action or right after.
 
     Raises:
         UserError: As `parse`; or an action that there is not.
     """
     if len(args) > 1 and args[0] in _ACTIONS and not args[1].startswith("-"):
         args = [args[1], args[0], *args[2:]]
+    if len(args) > 1 and args[1].startswith("--") and args[1] != "--help":
+        args = [args[0], "list", *args[1:]]
     if len(args) > 1 and not args[1].startswith("-") and args[1] not in _ACTIONS:
         raise UserError(f"expected one of {', '.join(_ACTIONS)}, got {args[1]!r}{nearest(args[1], list(_ACTIONS))}")
     return parse(LabelsArgs, "prefrl labels", args, config=(tyro.conf.OmitArgPrefixes,))

@@ -6,12 +6,15 @@ argparse, and tyro on it, keeps the last alone: with `--mask A --mask B` the lea
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 
 _FLAGS = (
     ("--env-kwargs", "--env_kwargs", "--world.env-kwargs", "--world.env_kwargs"),
     ("--mask", "--world.masks"),
     ("--invite", "--people.invite"),
     ("--allowed-host", "--allowed_host", "--people.allowed-hosts", "--people.allowed_hosts"),
+    ("--reward-model.hidden", "--reward_model.hidden"),
+    ("--teacher.reliabilities",),
 )
 """The names of each."""
 
@@ -28,8 +31,15 @@ def gather(args: list[str]) -> list[str]:
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
         parser.add_argument(*names, dest="values", action="extend", nargs="+")
         try:
-            known, others = parser.parse_known_args(args)
+            known, others = parser.parse_known_args(list(_apart(args, names)))
         except argparse.ArgumentError:
             continue
         args = [*others, typed[0], *known.values]
     return args
+
+
+def _apart(args: list[str], names: tuple[str, ...]) -> Iterator[str]:
+    """The arguments, `--mask=A B` as `--mask A B`: argparse would take A alone."""
+    for arg in args:
+        name, equals, value = arg.partition("=")
+        yield from (name, value) if equals and name in names else (arg,)

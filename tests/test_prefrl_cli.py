@@ -134,6 +134,10 @@ BAD = {
         [*TOY, "--reward-model.error-rate", "1"],
         "--reward-model.error-rate to be between 0",
     ),
+    "fewer steps than the fewest": (
+        [*TOY, "--reward-model.min-batches", "5", "--reward-model.max-batches", "3"],
+        "expected --reward-model.min-batches to be at most --reward-model.max-batches 3 (0: no limit), got 5",
+    ),
     "no batch": ([*TOY, "--reward-model.batch-size", "0"], "--reward-model.batch-size to be at least 1, got 0"),
     "no units": ([*TOY, "--reward-model.hidden", "64", "0"], "--reward-model.hidden to be at least 1, got 0"),
     "a rate above 1": (
@@ -211,6 +215,18 @@ def test_settings_at_their_limits_are_trained_with_and_read_again(
 
 
 WORDS = {
+    "train --env-id H --seed 1 --seed x": "expected --seed to be a whole number, got 'x'",
+    "train --env-id H --seed -1.5": "expected --seed to be a whole number, got '-1.5'",
+    "train --env-id H --seed=": "expected --seed to be a whole number, got ''",
+    "train --env-id H -nfew": "expected --total-timesteps to be a whole number, got 'few'",
+    "train --env-id H --teacher.reliabilities -0.5 x": "to be numbers, got '-0.5' 'x'",
+    "train --env-id H --task -jump": "see prefrl train --help; a value that begins with a dash comes as --flag=-value",
+    "train --env-id prefrl/Dot-v0 --preset people": "expected --preset to be one of atari, atari-cpu, custom, robots, ",
+    "train --env-id prefrl/Dot-v0 --conf_file none.toml": "expected a TOML file at none.toml, got: No such file",
+    "bench --dry-rn s.toml": "got --dry-rn; did you mean --dry-run",
+    "eval --episodes 3 --jsn runs/x": "expected a flag of prefrl eval (see prefrl eval --help), got --jsn",
+    "labels run --last x": "expected --last to be a whole number, got 'x'",
+    "check-env --mask 1,2,3,4 my_game:My-v0": "got neither; put the id before --mask and --env-kwargs",
     "eval": "expected RUN (Folder of the run), got nothing; see prefrl eval --help",
     "bench --jobs 2": "expected SUITE (TOML file that names worlds, ",
     "bench s.toml --job 2": "got --job; did you mean --jobs",

@@ -15,6 +15,9 @@ from prefrl.repeated import gather
         ("my_game:X-v0 --mask A B --mask=C", "my_game:X-v0 --mask A B C"),
         ("--world.masks A --mask B", "--world.masks A B"),
         ("--env-kwargs a:1 --mask A --env-kwargs b:2 --mask B", "--env-kwargs a:1 b:2 --mask A B"),
+        ("--mask=A B --mask C", "--mask A B C"),
+        ("--reward-model.hidden 64 --reward_model.hidden 32", "--reward-model.hidden 64 32"),
+        ("--teacher.reliabilities .9 --teacher.reliabilities .6", "--teacher.reliabilities .9 .6"),
         ("--invite ann bo --seed 3", "--invite ann bo --seed 3"),
         ("--mask A --mask", "--mask A --mask"),  # argparse says what is wrong with it
     ],
