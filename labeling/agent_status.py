@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from labeling import plain_files
+from labeling import disk, plain_files
 
 _MAX_BYTES = 2**16
 
@@ -35,10 +35,18 @@ class AgentStatus:
 
 
 def write_status(path: Path, status: AgentStatus) -> None:
-    """Replace the file; it need not survive a power cut, since the trainer writes it again and again."""
+    """Replace the file; it need not survive a power cut, since the trainer writes it again and again.
+
+    For the same reason a full disk is passed over: the file then says what it said before.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(asdict(status)), encoding="utf-8")
-    beside.replace(path)
+    try:
+        beside.write_text(json.dumps(asdict(status)), encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        if not disk.is_full(error):
+            raise
 
 
 def read_status(path: Path) -> AgentStatus | None:

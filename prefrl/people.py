@@ -14,8 +14,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from labeling import disk
 from labeling.agent_status import AgentStatus, write_status
-from labeling.clip import ClipFiles
+from labeling.clip import ClipError, ClipFiles
 from labeling.label import utc_ms_now
 from prefrl.asking import cut_clips
 from prefrl.config import Config
@@ -187,7 +188,7 @@ class People:
         return f"prefrl {self.command} {shlex.quote(str(self.run.path))}"
 
     def _show_newest(self) -> None:
-        """Keep a longer clip of what the agent did lately, in place of the one before."""
+        """Keep a longer clip of what the agent did lately, in place of the one before; on a full disk that stays."""
         if not self.loop.recorder.has_pool:
             return
         pool, facts = self.loop.recorder.pool, self.loop.asker.facts
@@ -200,7 +201,13 @@ class People:
         cuts = pool.sample(1, n_steps, np.random.default_rng(), recent_steps=2 * n_steps)
         (clip,) = cut_clips(replace(facts, n_steps=n_steps), Cuts(cuts.envs, cuts.starts), pool, self._steps())
         self._newest_at = time.monotonic()
-        before, self._newest = self._newest, files.write(clip)
+        try:
+            newest = files.write(clip)
+        except ClipError as e:
+            if not disk.is_full(e):
+                raise
+            return
+        before, self._newest = self._newest, newest
         if before is not None and before != self._newest:
             files.path(before).unlink(missing_ok=True)
 

@@ -10,18 +10,27 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from stores import make_clip, make_label, make_query
 from test_labeling_window import Sitting, make_run
 from web_people import Person
 from web_site import make_site, running
 
+from labeling.agent_status import AgentStatus, read_status, write_status
 from labeling.choice import Choice
 from labeling.clip import ClipError, ClipFiles
 from labeling.disk import is_full
 from labeling.failpoints import ACTIONS, POINTS, VARIABLE
 from labeling.keys import Action
 from labeling.store import Store
+from prefrl.build import build_loop
+from prefrl.flags import default_config
+from prefrl.labelers import PeopleLabeler
+from prefrl.people import People
+from prefrl.rundir import RunDir
+from prefrl.stopwatch import Stopwatch
+from prefrl.worlds import make_world
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,6 +122,70 @@ def test_a_clip_is_there_whole_or_not_at_all(small: SmallDisk) -> None:
     assert left == [f"{clips[0].clip_id}.npz"]
     small.free()
     assert [files.read(clip_id) for clip_id in files.write_many(clips)] == clips
+
+
+def status(steps: int) -> AgentStatus:
+    return AgentStatus(
+        steps=steps,
+        total_steps=10,
+        state="ended",
+        labels=1,
+        total_labels=2,
+        process_id=os.getpid(),
+        updated_at_utc_ms=0,
+    )
+
+
+def test_how_the_agent_is_stays_as_it_was_and_is_written_when_there_is_room(small: SmallDisk) -> None:
+    path = small.folder / "agent.json"
+    write_status(path, status(steps=1))
+    small.fill()
+    write_status(path, status(steps=2))
+    assert read_status(path) == status(steps=1)
+    assert sorted(file.name for file in small.folder.iterdir()) == ["agent.json", "ballast"]
+    small.free()
+    write_status(path, status(steps=3))
+    assert read_status(path) == status(steps=3)
+
+
+def test_people_are_told_how_the_agent_is_when_there_is_room_again(
+    small: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a full disk the training never ends: neither of agent.json nor of the agent's latest behaviour."""
+    monkeypatch.setattr("prefrl.people._NEWEST_EVERY_SECONDS", -1.0)
+    run = RunDir(small.folder / "run")
+    run.create()
+    world_settings = {"env_kwargs": ("max_episode_steps:200",)}  # so long that more than a query's clip fits in
+    config = default_config("prefrl/Dot-v0", labeler="web", run_dir=str(run.path), world=world_settings)
+    world = make_world(config, n_envs=2, seed=0, views=True)
+    with Store(run.labels) as store:
+        loop = build_loop(config, world, store, run, PeopleLabeler("web", 1), Stopwatch())
+        people = People(config, run, loop, lambda line: None)
+
+        def act() -> None:
+            for _ in range(100):
+                loop.recorder.step(np.stack([loop.recorder.action_space.sample() for _ in range(2)]))
+            loop.agent.num_timesteps += 200
+
+        loop.recorder.reset()
+        act()
+        people.tell("training")
+        (first,) = ClipFiles(run.clips).folder.rglob("*.npz")
+        act()
+        small.fill()
+        for _ in range(2):
+            people.tell("waiting")
+            found = read_status(run.status)
+            assert found is not None
+            assert (found.state, found.newest_clip) == ("training", first.stem)
+            assert [path for path in run.path.rglob("*") if path.name.endswith((".npz", ".tmp"))] == [first]
+        small.free()
+        people.tell("waiting")
+        found = read_status(run.status)
+        assert found is not None
+        assert (found.state, found.newest_clip) == ("waiting", next(run.clips.rglob("*.npz")).stem)
+        assert found.newest_clip != first.stem
+    world.venv.close()
 
 
 STORING = [point for point in POINTS if point.split(".")[0] in ("store", "clip")]
