@@ -6,6 +6,7 @@ A fork, since games are known to the program that registered them, and not to a 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
@@ -15,13 +16,16 @@ import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
+_PR_SET_PDEATHSIG = 1
+_TO_THE_PARENT = (signal.SIGINT, signal.SIGTERM)
+
 
 class ChildLost(Exception):  # noqa: N818  # the child's, not ours
     """The process ended or took too long, in words; it has been ended."""
 
 
 class GameChild:
-    """A process that runs `serve` with its end of the line, and ends with it."""
+    """A process that runs `serve` with its end of the line, and ends with it; so do programs that it starts."""
 
     def __init__(self, serve: Callable[[Connection], None]) -> None:
         self._line, theirs = _line()
@@ -33,6 +37,7 @@ class GameChild:
         if self._process_id == 0:
             try:
                 self._line.close()
+                _stay_apart()
                 serve(theirs)
             finally:
                 os._exit(0)
@@ -77,13 +82,25 @@ class GameChild:
             os.kill(self._process_id, signal.SIGKILL)
             self._wait(None)
 
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it is there."""
+        if not self._wait(0.0):
+            os.kill(self._process_id, number)
+
+    def has_answer(self, seconds: float) -> bool:
+        """Whether it says something, or has ended, within so long: then `answer` tells at once."""
+        return bool(self._poll.poll(seconds * 1000))
+
     def _wait(self, seconds: float | None) -> bool:
         """Whether it has ended, waiting for it at most so long (None: as long as it takes)."""
         begin = time.monotonic()
         while self._process_id:
             with contextlib.suppress(ChildProcessError):  # somebody else has waited for it
-                found, status = os.waitpid(self._process_id, os.WNOHANG)
-                if found:
+                if os.waitid(os.P_PID, self._process_id, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    # Before it is waited for: until then nobody else has its number.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(self._process_id, signal.SIGKILL)
+                    _, status = os.waitpid(self._process_id, 0)
                     self._process_id = 0
                     self._how = _how(os.waitstatus_to_exitcode(status))
                     return True
@@ -93,6 +110,30 @@ class GameChild:
                 continue
             self._process_id, self._how = 0, "ended its process"
         return True
+
+
+def _stay_apart() -> None:
+    """Leave Ctrl-C and SIGTERM to the parent, and do not outlive it, not even in a game that hangs.
+
+    A session of its own, so that what the game starts can be ended with it. The signals are caught and not ignored:
+    what is ignored stays so in programs that the game starts, which could then not be told to end; nor could its forks.
+    """
+    os.setsid()
+    for number in _TO_THE_PARENT:
+        signal.signal(number, lambda number, frame: None)
+
+    def after_in_child() -> None:
+        for number in _TO_THE_PARENT:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_THE_PARENT)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _TO_THE_PARENT),  # none is lost in between
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_THE_PARENT),
+        after_in_child=after_in_child,
+    )
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _how(code: int) -> str:

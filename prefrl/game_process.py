@@ -61,7 +61,11 @@ class GameProcess:
             GameLost, UserError: As `answer` does.
         """
         self._child = GameChild(lambda line: serve(self._make_world, line, self._memory_handle, self._frames_handle))
-        facts: dict[str, Any] = json.loads(self.answer(START_TIMES))
+        try:
+            facts: dict[str, Any] = json.loads(self.answer(START_TIMES))
+        except BaseException:  # Ctrl-C, too: a game that hangs in its making would go on
+            self._child.end()
+            raise
         return facts
 
     def share(self, n_envs: int, obs_shape: tuple[int, ...], obs_dtype: str, action_size: int) -> GameMemory:

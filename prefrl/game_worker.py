@@ -6,10 +6,8 @@ Messages are one letter, or JSON, never a pickle; arrays go by shared memory (`g
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import random
-import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -32,8 +30,6 @@ from prefrl.plain import NotPlain, from_bytes, to_bytes
 
 RESET, STEP, QUIT, DONE, TAKE, PUT, NOT_PLAIN = b"r", b"s", b"q", b"k", b"t", b"p", b"n"
 
-_PR_SET_PDEATHSIG = 1
-
 
 def serve(make: Callable[[], CustomWorld], trainer: Connection, memory: int, frames: int) -> None:
     """Make the copies and do what the trainer says, until it says that it is over; never returns an exception.
@@ -44,7 +40,6 @@ def serve(make: Callable[[], CustomWorld], trainer: Connection, memory: int, fra
         memory: Handle of the file for `map_memory`.
         frames: Handle of the file for `map_frames`.
     """
-    _stay_apart()
     try:
         with warnings.catch_warnings(record=True) as noted:
             warnings.simplefilter("always")
@@ -62,14 +57,6 @@ def serve(make: Callable[[], CustomWorld], trainer: Connection, memory: int, fra
         trainer.send_bytes(json.dumps({"crash": f"raised {said(e)}{place(e)}"}).encode())
     with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
         sys.stdout.flush()
-
-
-def _stay_apart() -> None:
-    """Leave Ctrl-C and SIGTERM to the trainer, and do not outlive it, not even in a game that hangs."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def facts(world: CustomWorld) -> dict[str, Any]:

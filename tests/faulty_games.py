@@ -2,8 +2,11 @@
 
 import ctypes
 import os
+import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -64,6 +67,34 @@ class Faulty(gym.Env[NDArray[Any], np.int64]):
         return np.array([self.begun, self.n, self.x], np.float32)
 
 
+class Started(Faulty):
+    """A game that plays in a program and in a fork, which it tells to end where it is closed.
+
+    Args:
+        fault: As above.
+        at: The step.
+        numbers: File that gets a line for each process: its number.
+        render_mode: "rgb_array" gives pictures.
+    """
+
+    def __init__(self, fault: str = "none", at: int = 5, numbers: str = "", render_mode: str | None = None) -> None:
+        super().__init__(fault, at, render_mode=render_mode)
+        self.program = subprocess.Popen(["sleep", "3600"])
+        self.fork = os.fork()
+        if self.fork == 0:
+            while True:
+                signal.pause()
+        with Path(numbers).open("a") as file:
+            file.write(f"{self.program.pid}\n{self.fork}\n")
+
+    def close(self) -> None:
+        self.program.terminate()
+        os.kill(self.fork, signal.SIGTERM)
+        if self.program.returncode is None:
+            self.program.wait()
+            os.waitpid(self.fork, 0)
+
+
 FAULTS: dict[str, Any] = {
     "raise": lambda: list[int]().pop(),
     "exit": lambda: os._exit(7),
@@ -73,3 +104,4 @@ FAULTS: dict[str, Any] = {
 }
 
 gym.register("FaultyGame-v0", entry_point="faulty_games:Faulty", max_episode_steps=20)
+gym.register("StartedGame-v0", entry_point="faulty_games:Started", max_episode_steps=20)

@@ -1,7 +1,9 @@
 """Games that crash, exit, hang or give no numbers: found out, started again, and then a file that shows it again."""
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import faulty_games  # noqa: F401  # registers FaultyGame-v0
+import faulty_games  # noqa: F401  # registers FaultyGame-v0 and StartedGame-v0
 import games  # noqa: F401  # registers SlideGame-v0
 import numpy as np
 import pytest
@@ -128,6 +130,49 @@ def test_a_process_ends_with_its_world_also_in_a_game_that_hangs() -> None:
     with pytest.raises(WorldFault):
         play(world, 3)
     assert children.read_text().split() == before
+    world.venv.close()
+
+
+def started_game(tmp_path: Path, fault: str) -> Config:
+    kwargs = (f"numbers:{tmp_path / 'numbers'}", f"fault:{fault}", "at:3")
+    return Config("StartedGame-v0", world=WorldConfig(n_envs=2, env_kwargs=kwargs, step_timeout=2.0, restarts=0))
+
+
+def living(numbers: Path) -> list[int]:
+    """Which of these processes still do something; one that nobody has waited for does not."""
+    found = []
+    for number in map(int, numbers.read_text().split()):
+        stat = Path(f"/proc/{number}/stat")
+        with contextlib.suppress(OSError):
+            found += [number] if stat.read_text().rpartition(")")[2].split()[0] not in "ZX" else []
+    return found
+
+
+def test_a_game_can_end_what_it_has_started_and_sigterm_is_left_to_the_trainer(tmp_path: Path) -> None:
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    before = set(children.read_text().split())
+    world = make(started_game(tmp_path, "none"))
+    assert len((tmp_path / "numbers").read_text().split()) == 2 * 3  # a first copy, which was looked at and closed
+    assert len(living(tmp_path / "numbers")) == 2 * 2
+    (process,) = set(children.read_text().split()) - before
+    for number in (signal.SIGTERM, signal.SIGINT):
+        os.kill(int(process), number)
+    play(world, 10)
+    assert os.getsid(int(process)) == int(process)  # Ctrl-C at the terminal does not reach it
+    begin = time.monotonic()
+    world.venv.close()
+    assert time.monotonic() - begin < 4.0  # closed, and not ended after 5 s
+    assert living(tmp_path / "numbers") == []
+
+
+@pytest.mark.parametrize("fault", ["hang", "segfault", "exit"])
+def test_what_a_game_has_started_ends_with_it(fault: str, tmp_path: Path) -> None:
+    world = make(started_game(tmp_path, fault))
+    with pytest.raises(WorldFault):
+        play(world, 10)
+    end = time.monotonic() + 20
+    while living(tmp_path / "numbers"):
+        assert time.monotonic() < end
     world.venv.close()
 
 
