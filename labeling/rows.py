@@ -38,12 +38,14 @@ ORDER BY queries.seq""",
 COUNT_OWN = """SELECT count(*) FROM current_labels
 WHERE query_id NOT IN (SELECT query_id FROM repeats) AND query_id NOT IN (SELECT query_id FROM imports)"""
 ALL_QUERIES = _ONE_QUERY.replace("WHERE queries.query_id = ?", "ORDER BY queries.seq")
-# By the clock that is never set: a wall clock put forward must not withdraw what somebody is looking at.
+# By the clock that is never set: a wall clock put forward must not withdraw what somebody is looking at. A renewed
+# lease keeps the time at which it was made, so that one which has not run out counts as well.
 WAITING = """SELECT waiting.query_id, wanted, given, asked_at_step,
   EXISTS (SELECT 1 FROM leases WHERE leases.query_id = waiting.query_id AND leases.boot_id = :boot
-          AND leased_at_monotonic_ms > :now - 3600000),
+          AND (leased_at_monotonic_ms > :now - 3600000 OR expires_monotonic_ms BETWEEN :now AND :now + 3600000)),
   given > 0 AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.query_id = waiting.query_id AND leases.boot_id = :boot
-                            AND leased_at_monotonic_ms > :now - 600000)
+                            AND (leased_at_monotonic_ms > :now - 600000
+                                 OR expires_monotonic_ms BETWEEN :now AND :now + 3600000))
 FROM waiting JOIN queries ON queries.query_id = waiting.query_id
 WHERE given < wanted AND is_withdrawn = 0 AND (:with_repeats OR only_labeler IS NULL)
 ORDER BY waiting.rowid"""

@@ -100,6 +100,30 @@ def test_queries_that_too_few_people_answer_make_room_again(store: Store, monkey
     assert len(store.current_labels()) == 1
 
 
+def test_a_pair_that_is_on_a_screen_is_neither_stale_nor_abandoned_however_long_it_is_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_queries([query(0, 0), query(1, 0)], answers_wanted=2)
+    desk = Desk(store, is_drawn=lambda _: True, repeat_share=0.0)
+    first, second = (offer.query_id for offer in desk.offers("ann", 2))
+    desk.offers("bob", 2)
+    times = {"shown_at_utc_ms": 0, "answered_at_utc_ms": 0, "ms_on_screen": 0}
+    desk.answer("ann", label_id="a", query_id=first, choice=Choice.LEFT, **times)
+    now = clocks.monotonic_ms()
+    monkeypatch.setattr(clocks, "monotonic_ms", lambda: now)
+    for _ in range(70):
+        now += 60_000
+        desk.offers("bob", 0, hold=[first, second])  # as a page does for as long as it is open
+        queue(store, answers_per_query=2).room(2, 99, 1001)
+    assert store.withdrawals() == {}
+    now += 121_000  # and then it is not
+    queue(store, answers_per_query=2).room(2, 99, 1001)
+    assert store.withdrawals() == {
+        first: "stale: too few people to answer it",
+        second: "stale: asked at step 0",
+    }
+
+
 @pytest.mark.parametrize(
     ("owed", "is_untaught", "pauses", "waits"),
     [
