@@ -17,6 +17,7 @@ from typing import Annotated
 import tyro
 
 from prefrl.arguments import parse
+from prefrl.check_env_apart import check_apart
 from prefrl.check_env_finding import Finding, Status
 from prefrl.errors import UserError
 from prefrl.repeated import gather
@@ -70,16 +71,7 @@ def main_check(args: list[str]) -> int:
         from prefrl.check_env_replay import replay
 
         return replay(options.replay, in_this_process=options.traceback)
-    from prefrl.check_env_run import check
-
-    findings = check(
-        options.env_id,
-        env_kwargs=options.env_kwargs,
-        masks=options.mask,
-        n_steps=options.steps,
-        n_envs=options.num_envs,
-        horizon=options.horizon,
-    )
+    findings = check_apart(lambda: _check(options)) if sys.platform.startswith("linux") else _check(options)
     rows = list(findings) if options.json else _print_each(findings)
     is_trainable = not any(f.status == "bad" for f in rows)
     if options.json:
@@ -88,6 +80,19 @@ def main_check(args: list[str]) -> int:
     else:
         _print_end(options, rows, is_trainable)
     return 0 if is_trainable else _CANNOT
+
+
+def _check(options: CheckEnvArgs) -> Iterator[Finding]:
+    from prefrl.check_env_run import check
+
+    return check(
+        options.env_id,
+        env_kwargs=options.env_kwargs,
+        masks=options.mask,
+        n_steps=options.steps,
+        n_envs=options.num_envs,
+        horizon=options.horizon,
+    )
 
 
 def _as_json(finding: Finding, options: CheckEnvArgs) -> dict[str, str]:

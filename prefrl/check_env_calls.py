@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from prefrl.check_env_watch import told
 from prefrl.errors import UserError, WorldFault
 from prefrl.game_errors import place, said
 
 CALL_SECONDS = 20.0
-"""A call that takes longer is taken to hang; only where the system has alarms (not on Windows)."""
+"""A call that takes longer is taken to hang; only where the system has alarms (not on Windows). Those that an alarm
+cannot end, being in C, are found out from another process (`check_env_apart`)."""
 
 
 class Trouble(Exception):  # noqa: N818  # the game's, not ours
@@ -76,7 +78,7 @@ def call(
         Trouble: It failed, hung, or ended the program.
     """
     try:
-        with _alarm(limit):
+        with told(what, limit), _alarm(limit):
             return function(*args, **kwargs)
     except Trouble:
         raise
@@ -84,7 +86,7 @@ def call(
         wrong, _, remedy = str(e).rpartition("; ")
         raise Trouble(wrong or remedy, remedy if wrong else "") from e
     except _TooLong as e:
-        raise Trouble(f"{what} did not come back within {limit:g} s{place(e)}{at()}", _WAITS, _trace(e)) from e
+        raise Trouble(f"{what} did not come back within {limit:g} s{place(e)}{at()}", WAITS, _trace(e)) from e
     except SystemExit as e:
         detail = f"{what} ended the program, by sys.exit() or quit(){place(e)}{at()}"
         raise Trouble(detail, "end an episode by returning terminated=True instead", _trace(e)) from e
@@ -93,10 +95,11 @@ def call(
         raise Trouble(detail, _remedy(e), _trace(e)) from e
 
 
-_WAITS = (
+WAITS = (
     "it may wait for a key, a click or a connection: a step plays one frame and returns; where the module is imported, "
     "put the game's own loop under if __name__ == '__main__':"
 )
+"""What to do about a call that does not come back."""
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from prefrl import custom
 from prefrl.check_env_calls import call
+from prefrl.check_env_watch import tell_step
 from prefrl.config import Config
 from prefrl.custom_env import Env, image_shape
 
@@ -36,7 +37,7 @@ class Copy:
     def step(self, action: Any) -> Any:
         """Step it; what it returns is not looked at."""
         self._action = action
-        result = call("step()", self.env.step, copy.copy(action), at=self._at)
+        result = call("step()", self._step, copy.copy(action), at=self._at)
         self.n_steps += 1
         return result
 
@@ -47,6 +48,10 @@ class Copy:
     def close(self) -> None:
         """Close it."""
         call("close()", self.env.close)
+
+    def _step(self, action: Any) -> Any:
+        tell_step(self.n_steps + 1)
+        return self.env.step(action)
 
     def _at(self) -> str:
         return f" at step {self.n_steps + 1}, action {_brief(self._action)}"

@@ -13,6 +13,7 @@ from prefrl import check_env_contract, check_env_pictures, check_env_proof, chec
 from prefrl.check_env_calls import Printed, Trouble
 from prefrl.check_env_finding import Finding
 from prefrl.check_env_game import Game, spec_of
+from prefrl.check_env_watch import tell_check
 from prefrl.errors import UserError
 from prefrl.families import family
 from prefrl.flags import default_config
@@ -126,6 +127,7 @@ def findings(game: Game, printed: Printed) -> Iterator[Finding]:
 def rows(name: str, one: Check, game: Game, printed: Printed) -> list[Finding]:
     """What one check says; where the game fails in it, that is its last row."""
     found: list[Finding] = []
+    tell_check(name)
     with _hidden(printed):
         try:
             for finding in one(game):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -28,8 +29,14 @@ def place(error: BaseException) -> str:
         link = link.__cause__ or link.__context__
     frames = [f for e in reversed(chain) for f in traceback.extract_tb(e.__traceback__)]
     own = [f for e in chain for f in traceback.extract_tb(e.__traceback__) if _is_users(f.filename)]
-    last = own[-1] if own else frames[-1] if frames else None
-    return f" in {_short(last.filename)} line {last.lineno}" if last is not None else ""
+    return place_among([(f.filename, f.lineno) for f in own or frames])
+
+
+def place_among(lines: Sequence[tuple[str, int | None]]) -> str:
+    """The same of files and lines, the outermost first; empty where there is none."""
+    own = [line for line in lines if _is_users(line[0])]
+    last = own[-1] if own else lines[-1] if lines else None
+    return f" in {_short(last[0])} line {last[1]}" if last is not None else ""
 
 
 _NOT_THEIRS = tuple(

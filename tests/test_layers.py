@@ -30,7 +30,7 @@ LAYERS = [
     {"game_process"},
     {"game_worker"},
     {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
-    | {"reproduction", "trainer_lock", "labels_health"},
+    | {"reproduction", "trainer_lock", "labels_health", "check_env_apart"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls", "checkpoint_v1", "env_state", "tensorboard_events"},
     {"fit", "labelers", "guard"},
@@ -52,7 +52,7 @@ LAYERS = [
     | {"plain", "tensor_names", "stop_signals", "outputs"},
     {"foreign_config", "arguments"},
     {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
-    {"loss", "tape", "repeated", "return_scale", "spelling"},
+    {"loss", "tape", "repeated", "return_scale", "spelling", "check_env_watch"},
 ]
 """From the top down; a module imports only from layers below its own."""
 

@@ -12,7 +12,7 @@ import checked_games
 import gymnasium as gym
 import pytest
 
-from prefrl import check_env_calls, check_env_speed
+from prefrl import check_env_apart, check_env_calls, check_env_speed
 from prefrl.check_env import lines, main_check
 from prefrl.check_env_finding import Finding
 from prefrl.check_env_run import check
@@ -73,6 +73,45 @@ def test_a_broken_game_exits_2_and_json_has_the_rows(folder: Path, capsys: pytes
     out = capsys.readouterr().out
     assert "Traceback" not in out
     assert "told_bad:Told-v0 cannot be trained yet: 1 to put right. --traceback shows where it failed." in out
+
+
+CRASHES = {
+    "hangs": (
+        "lock = ctypes.create_string_buffer(64); c = ctypes.PyDLL(None).pthread_mutex_lock; c(lock); c(lock)",
+        r"step\(\) did not come back within 2 s in told_hangs\.py line 7 at step 3",
+        "it may wait for a key",
+    ),
+    "breaks": (
+        "ctypes.string_at(0)",
+        r"step\(\) ended its process by signal 11 \(SIGSEGV\) in told_breaks\.py line 7 at step 3",
+        "what it calls there is broken",
+    ),
+    "leaves": ("os._exit(0)", r"step\(\) ended its process with exit code 0 at step 3", "returning terminated=True"),
+    "killed": ("os.kill(os.getpid(), 9)", r"step\(\) ended its process by signal 9 \(SIGKILL\) at step 3", "memory"),
+}
+
+
+@pytest.mark.parametrize("how", CRASHES)
+def test_a_game_that_hangs_or_ends_the_program_in_c_is_a_row_too(
+    how: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_env_calls.call, "__kwdefaults__", {"at": str, "limit": 2.0})
+    monkeypatch.setattr(check_env_apart, "_GRACE_SECONDS", 0.5)
+    does, detail, remedy = CRASHES[how]
+    step = f"\n    if self.n == 2:\n        {does}\n    return Good_.step(self, action)"
+    more = f"import ctypes, os; Good_ = Good\ndef step(self, action):{step}\n"
+    more += "Good = type('Bad', (Good,), {'step': step})"
+    text = GOOD_FILE.format(test=checked_games.__name__, more=more)
+    (folder / f"told_{how}.py").write_text(text.replace('\nprint("hello from the game")', ""))
+    assert main_check([f"told_{how}:Told-v0", "--json", "--traceback"]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert said["trainable"] is False
+    *before, last = said["findings"]
+    assert [row["status"] for row in before] == ["ok"] * 4  # found, made, its spaces
+    assert (last["name"], last["status"]) == ("step", "bad")
+    assert re.fullmatch(detail, last["detail"]), last
+    assert remedy in last["remedy"]
+    assert ("in step" in last["trace"]) == (how in ("hangs", "breaks"))
 
 
 @pytest.mark.parametrize(
