@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ class Tally:
     """What one labeler has done."""
 
     n_answered: int
-    """Labels of theirs that count."""
+    """Labels of theirs that count, without those to silent repeats, of which the agent learns nothing new."""
     per_minute: float
     """Answers per minute over their newest 20, pauses of more than a minute left out; 0 before the second."""
 
@@ -95,28 +95,44 @@ class Desk:
             n: How many.
             hold: Queries on their screen or fetched ahead; those stay leased and are not offered again.
         """
+        return self.hand_out(labeler, n, hold)[0]
+
+    def hand_out(
+        self, labeler: str, n: int, hold: Sequence[str], avoid: Sequence[str] = ()
+    ) -> tuple[list[Offer], list[str]]:
+        """As `offers`, and those of `hold` that are not theirs to answer any more.
+
+        A lease that ran out is renewed only where nobody else has taken its place meanwhile.
+
+        Args:
+            labeler: Who.
+            n: How many.
+            hold: As in `offers`.
+            avoid: Queries that they cannot be shown; not offered, nor kept from others.
+        """
         now = clocks.monotonic_ms()
         with self._store.writing() as db:
-            for query_id in hold:
-                db.execute(_RENEW, (now + self._lease_ms, clocks.boot_id(), query_id, labeler))
-            if n <= 0:
-                return []
             found: list[Offer] = []
-            for query_id, left, right, was_swapped in db.execute(_OPEN, _bounds(labeler, now)):
-                if query_id in hold or not (self._is_drawn(left) and self._is_drawn(right)):
+            open_to_them = db.execute(_OPEN, _bounds(labeler, now)).fetchall() if hold or n > 0 else []
+            gone = set(hold) - {query_id for query_id, *_, was_swapped in open_to_them if was_swapped is not None}
+            for query_id in set(hold) - gone:
+                db.execute(_RENEW, (now + self._lease_ms, clocks.boot_id(), query_id, labeler))
+            for query_id, left, right, was_swapped in open_to_them:
+                if len(found) >= n:
+                    break
+                if query_id in hold or query_id in avoid or not (self._is_drawn(left) and self._is_drawn(right)):
                     continue
                 swap = bool(self._rng.integers(2)) if was_swapped is None else bool(was_swapped)
                 found.append(_offer(query_id, left, right, swap))
-                if len(found) == n:
-                    break
             when = (utc_ms_now(), now, now + self._lease_ms, clocks.boot_id())
             db.executemany(_LEASE, [(offer.query_id, labeler, int(offer.swapped), *when) for offer in found])
-        return found
+        return found, [query_id for query_id in hold if query_id in gone]
 
-    def n_waiting(self, labeler: str) -> int:
-        """Queries that could be put before that labeler now, if they are drawn."""
+    def n_waiting(self, labeler: str, besides: Collection[str] = ()) -> int:
+        """Queries that could be put before that labeler now, if they are drawn; without those they have already."""
         with self._store.reading() as db:
-            return len(db.execute(_OPEN, _bounds(labeler, clocks.monotonic_ms())).fetchall())
+            found = db.execute(_OPEN, _bounds(labeler, clocks.monotonic_ms())).fetchall()
+        return sum(query_id not in besides for query_id, *_ in found)
 
     def answer(
         self,
@@ -190,7 +206,7 @@ class Desk:
     def tally(self, labeler: str) -> Tally:
         """How much that labeler has answered, and how fast."""
         with self._store.reading() as db:
-            (n_answered,) = db.execute(_COUNT_OWN, (labeler,)).fetchone()
+            (n_answered,) = db.execute(_COUNT_FRESH, (labeler,)).fetchone()
             times = [t for (t,) in db.execute(_RECENT_TIMES, (labeler, _RECENT))]
         gaps = [gap for gap in np.diff(sorted(times)).tolist() if gap <= _PAUSE_MS]
         return Tally(n_answered=n_answered, per_minute=60_000 * len(gaps) / sum(gaps) if sum(gaps) else 0.0)
@@ -253,9 +269,7 @@ _NEWEST_LABEL = """SELECT label_id, query_id FROM current_labels
 WHERE labeler = ?1 AND (?2 IS NULL OR label_id = ?2)
   AND query_id NOT IN (SELECT query_id FROM imports) ORDER BY seq DESC LIMIT 1"""
 _RECENT_TIMES = """SELECT answered_at_utc_ms FROM current_labels
-WHERE labeler = ? ORDER BY seq DESC LIMIT ?"""
-_COUNT_OWN = """SELECT count(*) FROM current_labels WHERE labeler = ?
-  AND query_id NOT IN (SELECT query_id FROM imports)"""
+WHERE labeler = ? AND query_id NOT IN (SELECT query_id FROM imports) ORDER BY seq DESC LIMIT ?"""
 _COUNT_FRESH = """SELECT count(*) FROM current_labels WHERE labeler = ?
   AND query_id NOT IN (SELECT query_id FROM imports)
   AND query_id NOT IN (SELECT query_id FROM repeats)"""

@@ -8,7 +8,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,21 +122,24 @@ class Routes:
     # --- labeling ---
 
     async def next(self, request: Request) -> Response:
-        """Queries for this person; those that they hold are kept for them a while longer."""
-        person, fields = person_of(request), await read_fields(request, n=int, hold=list)
+        """Queries for this person; those that they hold are kept for them a while longer, or said to be gone."""
+        person, fields = person_of(request), await read_fields(request, n=int, hold=list, avoid=list | None)
         await self._check_run(request)
         hold: list[Any] = fields["hold"]
-        if not 0 <= fields["n"] <= _MAX_OFFERS or len(hold) > _MAX_HOLD or not all(map(is_query_id, hold)):
-            raise HTTPException(400, f"expected n up to {_MAX_OFFERS} and hold of up to {_MAX_HOLD} query ids")
+        avoid: list[Any] = fields["avoid"] or []
+        is_short = max(len(hold), len(avoid)) <= _MAX_HOLD
+        if not 0 <= fields["n"] <= _MAX_OFFERS or not is_short or not all(map(is_query_id, hold + avoid)):
+            raise HTTPException(400, f"expected n up to {_MAX_OFFERS}, hold and avoid of up to {_MAX_HOLD} query ids")
         counts_now = self._counts_now()
 
-        def job(store: Store, desk: Desk) -> tuple[list[Offer], _Numbers]:
-            offers = desk.offers(person.name, fields["n"], hold)
-            return offers, _numbers(store, desk, person, counts_now, is_short=len(offers) < fields["n"])
+        def job(store: Store, desk: Desk) -> tuple[list[Offer], list[str], _Numbers]:
+            offers, gone = desk.hand_out(person.name, fields["n"], hold, avoid)
+            had = {*hold, *avoid} if len(offers) < fields["n"] else None
+            return offers, gone, _numbers(store, desk, person, counts_now, had)
 
-        offers, numbers = await self.desk.run(job)
+        offers, gone, numbers = await self.desk.run(job)
         shown = [found for offer in offers if (found := await self._offer_json(offer)) is not None]
-        return JSONResponse({"offers": shown, "state": self._state(person, numbers)})
+        return JSONResponse({"offers": shown, "gone": gone, "state": self._state(person, numbers)})
 
     async def answer(self, request: Request) -> Response:
         """Takes an answer, and says so once it is durable."""
@@ -185,15 +188,15 @@ class Routes:
             raise HTTPException(400, "expected a query_id")
         query = await self.desk.run(lambda store, desk: store.query(query_id))
         if not all(map(self.pictures.has_video, query.clip_ids)):
-            return JSONResponse({"withdrawn": False})  # they are being drawn
+            return JSONResponse({"withdrawn": False, "is_drawn": False})  # they are being drawn, so it comes later
         for clip_id in query.clip_ids:
             try:
                 await asyncio.to_thread(require_whole, self.pictures, clip_id)
             except ClipError as error:
                 await self._withdraw(query_id, str(error))
-                return JSONResponse({"withdrawn": True})
+                return JSONResponse({"withdrawn": True, "is_drawn": False})
         self.said(f"{person.name}'s browser cannot show query {query_id}, though its pictures are whole")
-        return JSONResponse({"withdrawn": False})
+        return JSONResponse({"withdrawn": False, "is_drawn": True})
 
     async def state(self, request: Request) -> Response:
         """How far this person, the run and the agent are."""
@@ -263,7 +266,7 @@ class Routes:
     async def _read_state(self, person: Person) -> dict[str, Any]:
         await self._run_id()
         counts_now = self._counts_now()
-        numbers = await self.desk.run(lambda store, desk: _numbers(store, desk, person, counts_now, is_short=True))
+        numbers = await self.desk.run(lambda store, desk: _numbers(store, desk, person, counts_now, set()))
         return self._state(person, numbers)
 
     def _state(self, person: Person, numbers: _Numbers) -> dict[str, Any]:
@@ -282,6 +285,7 @@ class Routes:
             "n_labels": self._counted[1],
             "total_labels": self.settings.total_labels,
             "n_waiting": numbers.n_waiting,
+            "n_with_others": numbers.n_with_others,
             "agent": None
             if status is None
             else {"steps": status.steps, "total_steps": status.total_steps, "state": status.state},
@@ -293,13 +297,20 @@ class Routes:
 class _Numbers:
     you: Tally
     n_waiting: int
+    n_with_others: int
     n_labels: int | None
 
 
-def _numbers(store: Store, desk: Desk, person: Person, counts_now: bool, *, is_short: bool) -> _Numbers:
-    """What the store knows of the state; counting walks through many rows, so only what will be looked at."""
-    n_waiting = desk.n_waiting(person.name) if is_short else 0
-    return _Numbers(desk.tally(person.name), n_waiting, store.n_own_labels() if counts_now else None)
+def _numbers(store: Store, desk: Desk, person: Person, counts_now: bool, had: Set[str] | None) -> _Numbers:
+    """What the store knows of the state; counting walks through many rows, so only what will be looked at.
+
+    `had` are queries that this person has already; None where they are not short of others.
+    """
+    n_waiting = n_with_others = 0
+    if had is not None:
+        n_waiting = desk.n_waiting(person.name, had)
+        n_with_others = max(0, len(store.waiting()) - desk.n_waiting(person.name))
+    return _Numbers(desk.tally(person.name), n_waiting, n_with_others, store.n_own_labels() if counts_now else None)
 
 
 def _finite(points: Sequence[tuple[float, float]]) -> list[list[float]]:

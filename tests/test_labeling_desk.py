@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from labeling import clocks
 from labeling.choice import Choice
 from labeling.desk import REPEAT_AFTER, Desk, NotOffered, Offer
-from labeling.store import Query, Store, StoreError
+from labeling.store import Label, Query, Store, StoreError
 
 
 def clip_id(number: int) -> str:
@@ -108,6 +110,40 @@ def test_a_lease_that_ran_out_lets_somebody_else_answer_and_a_late_answer_still_
     assert [(x.query_id, x.labeler) for x in store.current_labels()] == [("q0", "bob"), ("q0", "ann")]
 
 
+def test_a_lease_that_ran_out_is_renewed_only_where_nobody_took_its_place(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tab that was hidden for longer than a lease wakes, and holds what somebody else has been given meanwhile."""
+    now = clocks.monotonic_ms()
+    monkeypatch.setattr(clocks, "monotonic_ms", lambda: now)
+    desk = desk_at(store)
+    held = [offer.query_id for offer in desk.offers("ann", 3)]
+    now += 121_000
+    assert [offer.query_id for offer in desk.offers("bob", 1)] == ["q0"]
+    store.withdraw("q2", "its clip is damaged")
+    offers, gone = desk.hand_out("ann", 0, [*held, "q30"])  # the last was never hers
+    assert (offers, gone) == ([], ["q0", "q2", "q30"])
+    assert [offer.query_id for offer in desk.offers("cem", 2)] == ["q3", "q4"]  # q1 is hers again
+    assert desk.hand_out("bob", 0, ["q0"]) == ([], [])
+    now += 119_000
+    assert desk.hand_out("bob", 0, ["q0"]) == ([], [])
+    now += 119_000  # within what was renewed
+    assert "q0" not in [offer.query_id for offer in desk.offers("ann", 40)]
+
+
+def test_what_somebody_cannot_be_shown_is_not_kept_from_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = clocks.monotonic_ms()
+    monkeypatch.setattr(clocks, "monotonic_ms", lambda: now)
+    desk = desk_at(store)
+    assert [offer.query_id for offer in desk.offers("ann", 1)] == ["q0"]
+    for _ in range(7):
+        now += 20_000
+        offers, gone = desk.hand_out("ann", 1, [], avoid=["q0"])
+        assert ([offer.query_id for offer in offers], gone) == (["q1"], [])
+    assert [offer.query_id for offer in desk.offers("bob", 1)] == ["q0"]
+    assert (desk.n_waiting("ann"), desk.n_waiting("ann", ["q1", "q39"])) == (39, 37)
+
+
 def test_the_same_label_again_changes_nothing_and_another_one_is_refused(store: Store) -> None:
     desk = desk_at(store)
     (offer,) = desk.offers("ann", 1)
@@ -181,6 +217,23 @@ def test_tally_counts_what_counts_and_leaves_pauses_out(store: Store) -> None:
     assert desk.tally("bob").per_minute == 0.0
 
 
+def test_tally_counts_neither_repeats_nor_the_pace_of_labels_from_elsewhere(store: Store) -> None:
+    """Of 40 answers asked for 40 are given, not 48; what somebody of the same name did elsewhere is not their pace."""
+    elsewhere = [Label(label_id=f"old{i}", query_id=f"old{i}", labeler="ann", choice=Choice.LEFT) for i in range(30)]
+    queries = [replace(query(100 + i), query_id=f"old{i}") for i in range(30)]
+    store.add_imported("runs/old", queries, elsewhere)
+    desk = desk_at(store, repeat_share=0.2)
+    n = 0
+    while offers := desk.offers("ann", 1):
+        answer(desk, "ann", offers[0], at=1_000_000 + 5000 * n)
+        n += 1
+    assert n == 48  # a fifth of 40 again
+    assert desk.tally("ann").n_answered == store.n_own_labels() == 40
+    late = [Label(label_id=f"late{i}", query_id=f"late{i}", labeler="ann", choice=Choice.LEFT) for i in range(30)]
+    store.add_imported("runs/late", [replace(query(200 + i), query_id=f"late{i}") for i in range(30)], late)
+    assert desk.tally("ann").per_minute == pytest.approx(12.0)
+
+
 def test_writes_together_are_durable_together_and_fail_apart(store: Store) -> None:
     desk = desk_at(store)
     first, second = desk.offers("ann", 2)
@@ -233,8 +286,6 @@ def test_imported_labels_are_marked_and_come_once(tmp_path: Path, store: Store) 
     for offer in desk.offers("ann", 3):
         answer(desk, "ann", offer)
     labels = store.current_labels()
-    from labeling.store import Label
-
     with Store(tmp_path / "new.sqlite") as new:
         given = [
             Label(label_id=x.label_id, query_id=x.query_id, labeler=x.labeler, choice=x.choice, swapped=x.swapped)

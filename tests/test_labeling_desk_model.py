@@ -80,6 +80,14 @@ class DeskMachine(RuleBasedStateMachine):
         for offer in offers:
             self.leases[offer.query_id, person] = self.now + LEASE_MS
 
+    @rule(person=st.sampled_from(PEOPLE), queries=st.sets(st.sampled_from(QUERIES)))
+    def hold(self, person: str, queries: set[str]) -> None:
+        """What is theirs still stays so, what is not any more is said to be gone."""
+        kept = {query for query in queries if (query, person) in self.leases and self.is_open_to(query, person)}
+        assert self.desk.hand_out(person, 0, sorted(queries)) == ([], sorted(queries - kept))
+        for query in kept:
+            self.leases[query, person] = self.now + LEASE_MS
+
     @rule(
         person=st.sampled_from(PEOPLE),
         query=st.sampled_from(QUERIES),

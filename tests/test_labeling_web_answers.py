@@ -92,6 +92,18 @@ def test_offers_come_again_after_a_reload_and_are_kept_from_others(
     assert "swapped" not in json.dumps(first)
 
 
+def test_what_is_held_and_taken_is_said_to_be_gone_and_what_is_avoided_is_not_offered(
+    site: Site, server: Server, person: Invited
+) -> None:
+    finn, gus = person(site, server, "Finn"), person(site, server, "Gus")
+    first, second = (offer["query_id"] for offer in finn.offers(2))
+    (of_gus,) = (offer["query_id"] for offer in gus.offers(1))
+    found = finn.post("/api/next", n=1, hold=[first, of_gus], avoid=[second]).json()
+    assert found["gone"] == [of_gus]
+    assert {offer["query_id"] for offer in found["offers"]}.isdisjoint({first, second, of_gus})
+    assert finn.post("/api/next", n=0, hold=[first]).json()["gone"] == []
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -108,6 +120,8 @@ def test_offers_come_again_after_a_reload_and_are_kept_from_others(
         ("/api/next", b'{"n": 1, "hold": [1]}'),
         ("/api/next", b'{"n": 1, "hold": ["\\ud800"]}'),
         ("/api/next", json.dumps({"n": 1, "hold": ["q"] * 65}).encode()),
+        ("/api/next", b'{"n": 1, "hold": [], "avoid": "q1"}'),
+        ("/api/next", json.dumps({"n": 1, "hold": [], "avoid": ["q"] * 65}).encode()),
         ("/api/answer", b'{"label_id": "12345678", "query_id": "q1", "choice": "left"}'),
         ("/api/undo", b'{"new_label_id": "short", "label_id": null}'),
         ("/api/undo", b'{"new_label_id": "12345678", "label_id": "\\u0000"}'),

@@ -16,7 +16,7 @@ def test_a_damaged_clip_is_withdrawn_and_said_and_a_whole_one_is_not(tmp_path: P
     with running(site) as server:
         ann = person(site, server, "Ann")
         first, second, third = ann.offers(3)
-        assert ann.post("/api/damaged", query_id=first["query_id"]).json() == {"withdrawn": False}
+        assert ann.post("/api/damaged", query_id=first["query_id"]).json() == {"withdrawn": False, "is_drawn": True}
         shared = (
             {first["left"]["clip_id"], first["right"]["clip_id"]}
             & {second["left"]["clip_id"], second["right"]["clip_id"]}
@@ -25,14 +25,28 @@ def test_a_damaged_clip_is_withdrawn_and_said_and_a_whole_one_is_not(tmp_path: P
         data = bytearray(strip.read_bytes())
         data[len(data) // 2] ^= 1
         strip.write_bytes(data)
-        assert ann.post("/api/damaged", query_id=first["query_id"]).json() == {"withdrawn": True}
-        assert ann.post("/api/damaged", query_id=third["query_id"]).json() == {"withdrawn": False}
+        assert ann.post("/api/damaged", query_id=first["query_id"]).json() == {"withdrawn": True, "is_drawn": False}
+        assert ann.post("/api/damaged", query_id=third["query_id"]).json() == {"withdrawn": False, "is_drawn": True}
         assert ann.post("/api/damaged", query_id="q99").status_code == 409
         assert {offer["query_id"] for offer in ann.offers(3)} == {second["query_id"], third["query_id"]}
         until(lambda: any(f"query {first['query_id']} was withdrawn" in line for line in server.said))
     with Store.open_read_only(site.store_path) as store:
         (reason,) = store.withdrawals().values()
     assert shared in reason
+
+
+def test_pictures_that_are_gone_are_being_drawn_and_not_damaged(tmp_path: Path, person: Invited) -> None:
+    site = make_site(tmp_path, n_queries=1, n_clips=2, names=("Ann",))
+    with running(site) as server:
+        ann = person(site, server, "Ann")
+        (offer,) = ann.offers(1)
+        facts = site.pictures.path(offer["left"]["clip_id"], "json")
+        data = facts.read_bytes()
+        facts.unlink()
+        assert ann.post("/api/damaged", query_id="q0").json() == {"withdrawn": False, "is_drawn": False}
+        assert ann.offers(1) == []
+        facts.write_bytes(data)
+        assert ann.offers(1) == [offer]
 
 
 def test_damaged_facts_withdraw_the_query_before_anybody_sees_it(tmp_path: Path, person: Invited) -> None:
