@@ -46,12 +46,15 @@ class Guard(VecEnvWrapper):
         self._ends: list[EpisodeEnd] = []
         self._actions: NDArray[Any] | None = None
         self._tapes = Tapes()
+        self._no_tape = ""
+        """Why there is no tape, to be said after a fault; empty where there is one."""
 
     def reset(self) -> VecEnvObs:
         """Reset every environment."""
         self._actions = None
         # Stable-Baselines3 forgets the seeds in the reset; there is no public way to ask for them.
         self._tapes.begin(self.venv._seeds)
+        self._no_tape = ""
         try:
             obs = self.venv.reset()
         except WorldFault as e:
@@ -89,6 +92,7 @@ class Guard(VecEnvWrapper):
                 self._check(last[over], "last observation", int(over))
         if "restarted" in infos[0]:
             self._tapes.begin([info["restarted"] for info in infos])
+            self._no_tape = ""
         if self._note_ends:
             for env, info in enumerate(infos):
                 if "episode" in info or dones[env]:
@@ -96,6 +100,11 @@ class Guard(VecEnvWrapper):
                     self._ends.append(EpisodeEnd(env, self.n_steps, env_return))
         self.n_steps += 1
         return obs, rewards, dones, infos
+
+    def go_on_elsewhere(self) -> None:
+        """The environments have been put where they were in an earlier process: no tape of this one leads there."""
+        self._tapes.begin([])
+        self._no_tape = "; no crash.npz is left to see it again, for the run was resumed in the middle of episodes"
 
     def take_ends(self) -> list[EpisodeEnd]:
         """The episodes that ended since the last call."""
@@ -117,13 +126,16 @@ class Guard(VecEnvWrapper):
             f"step {self.n_steps}{acted}; the world is broken there, nothing was learned from it",
             env,
         )
-        fault.tape = self._tapes.of(env)
+        self._add_tape(fault)
         raise fault
 
     def _add_tape(self, fault: WorldFault) -> None:
-        if fault.env is not None:
-            fresh = fault.fresh_seed
-            fault.tape = self._tapes.of(fault.env) if fresh is None else Tape(fresh, np.empty(0))
+        """Add what leads there again, or why there is nothing."""
+        if fault.fresh_seed is not None:
+            fault.tape = Tape(fault.fresh_seed, np.empty(0))
+        elif fault.env is not None:
+            fault.tape = self._tapes.of(fault.env)
+            fault.args = (f"{fault}{self._no_tape}",)
 
     def _fault(self, error: BaseException, when: str) -> WorldFault:
         """What to raise instead of what a world in this process raised, which does not say of which copy it is."""

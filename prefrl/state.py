@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 from torch import Tensor
 
 from labeling.clip import ClipFiles
@@ -42,6 +42,7 @@ from prefrl.checkpoint import Checkpoint
 from prefrl.checkpoint_v1 import upgraded
 from prefrl.env_state import put_envs, take_envs
 from prefrl.fit import FitReport
+from prefrl.guard import Guard
 from prefrl.loop import PreferenceLoop
 from prefrl.plain import NotPlain, Packer, unpack
 from prefrl.recall import recall
@@ -179,6 +180,9 @@ def _go_on_in_episodes(
         except (ValueError, KeyError, AttributeError) as e:
             why_not = str(e)
         else:
+            guard = unwrap_vec_wrapper(agent.env, Guard)
+            assert guard is not None
+            guard.go_on_elsewhere()
             put_moment(agent, parts["agent"])
             if loop is not None:
                 loop.recorder.put_state(parts["recorder"])

@@ -50,5 +50,27 @@ class Telling(Opaque):
         self.walker.x = state["x"]
 
 
+class Lasting(Telling):
+    """The same; it breaks at the 150th step of its life."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_steps = 0
+
+    def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        self.n_steps += 1
+        if self.n_steps == 150:
+            raise ArithmeticError("worn out")
+        return super().step(action)
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "n_steps": self.n_steps}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self.n_steps = state["n_steps"]
+
+
 gym.register("OpaqueWalk-v0", entry_point="stateful_games:Opaque", max_episode_steps=50)
 gym.register("TellingWalk-v0", entry_point="stateful_games:Telling", max_episode_steps=50)
+gym.register("LastingWalk-v0", entry_point="stateful_games:Lasting", max_episode_steps=50)

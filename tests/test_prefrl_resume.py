@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 import prefrl
 from labeling.store import Store
+from prefrl import cli
 from prefrl.checkpoint import Checkpoint, load_newest, newest_whole, save_checkpoint, steps_of, verifies
-from prefrl.errors import UserError
+from prefrl.errors import UserError, WorldFault
 from prefrl.metrics_file import read_metrics
 from prefrl.state_hash import state_hashes
 from prefrl.training import Interrupted, _Training
@@ -156,6 +157,21 @@ def test_a_game_that_cannot_tell_its_state_begins_new_episodes_and_says_so_once(
 def test_a_game_that_tells_its_state_goes_on_exactly(tmp_path: Path) -> None:
     case = Case("TellingWalk-v0", rollouts=8)
     assert cut_and_gone_on_with(case, tmp_path / "cut", "kill", 640) == left_alone(case, tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reward", ["preferences", "score"])
+def test_what_breaks_in_an_episode_that_began_before_leaves_no_file_that_leads_elsewhere(
+    reward: str, tmp_path: Path
+) -> None:
+    case = Case("LastingWalk-v0", rollouts=8, changes={"reward": reward, "world": {"restarts": 0}})
+    alone, cut = tmp_path / "alone", tmp_path / "cut"
+    with pytest.raises(WorldFault, match=r"ArithmeticError: worn out .* at its step 150.*; to see it again: "):
+        left_alone(case, alone)
+    assert cli.main(["check-env", "--replay", str(alone / "crash.npz")]) == 1
+    with pytest.raises(WorldFault, match=r"worn out .* at its step 150.* for the run was resumed in the middle of"):
+        cut_and_gone_on_with(case, cut, "stop", 384)
+    assert not (cut / "crash.npz").exists()
 
 
 @pytest.fixture(scope="module")
