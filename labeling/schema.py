@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from labeling import backups, disk
+from labeling import backups, disk, half_writes
 from labeling.failpoints import failpoint
 from labeling.label import DamagedStoreError, StoreError
 from labeling.tables import MIGRATIONS
@@ -86,10 +86,11 @@ def connect(path: Path) -> sqlite3.Connection:
 
     Raises:
         DamagedStoreError: if the file is damaged, or gone or empty though there are backups of it.
-        StoreError: if it is no label store, of a newer version, or on a network file system.
+        StoreError: if it is no label store, of a newer version, on a network file system, or beside a foreign journal.
     """
     disk.refuse_network(path)
     _check_not_lost(path)
+    half_writes.refuse_foreign_journal(path)
     with sqlite_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
         try:
@@ -106,22 +107,33 @@ def connect(path: Path) -> sqlite3.Connection:
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Opens an existing store without the right to write; raises what `connect` does.
 
-    One of an older schema is read from a copy in memory that is brought to today's.
+    One of an older schema is read from a copy in memory that is brought to today's. What a killed process had half
+    written is undone first, without which SQLite would not let it be read.
     """
     _check_not_lost(path)
     if not path.is_file():
         raise StoreError(f"there is no label store at {path}")
     with sqlite_errors(path):
-        uri = f"{path.as_uri()}?mode=ro"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
         try:
-            _check_file(connection, path, may_write=False)
-            if _user_version(connection) < len(MIGRATIONS):
-                connection = _migrated_copy(connection)
-            _check_schema(connection, path)
-        except BaseException:
-            connection.close()
-            raise
+            return _open_to_read(path)
+        except sqlite3.OperationalError as error:
+            if not half_writes.is_one(error):
+                raise
+        half_writes.undo(path, BUSY_TIMEOUT_SECONDS)
+        return _open_to_read(path)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    uri = f"{path.as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None)
+    try:
+        _check_file(connection, path, may_write=False)
+        if _user_version(connection) < len(MIGRATIONS):
+            connection = _migrated_copy(connection)
+        _check_schema(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
