@@ -24,7 +24,7 @@ from labeling.plain_files import check_folder
 from labeling.store import Store
 from prefrl import build, checks, configfile, reproduction, worlds
 from prefrl.agent_state import log_state, put_log
-from prefrl.checkpoint import Checkpoint, Mark, newest_whole, read_checkpoint, set_aside_after
+from prefrl.checkpoint import Checkpoint, Mark, newest_whole, read_checkpoint, set_aside_after, steps_of
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import PEOPLE
@@ -35,6 +35,7 @@ from prefrl.labelers import LabelFunction, check_function, function_name
 from prefrl.labels_check import clip_check
 from prefrl.learn import RolloutHooks, export_policy
 from prefrl.loop import PreferenceLoop
+from prefrl.patience import StoppedWaitingError, stoppable
 from prefrl.people import People, check_people
 from prefrl.progress import ProgressView, Status
 from prefrl.result import summarize
@@ -77,7 +78,7 @@ def train(config: Config, *, labeler: LabelFunction | None = None, resume: bool 
         UserError: Bad input; nothing has been written.
         WorldFault: The environment broke while running.
         LearnerFault: Weights or rewards came to numbers that are not finite.
-        Interrupted: The user stopped the run, which is saved.
+        Interrupted: The user stopped the run, which is saved unless it says why not.
     """
     with ExitStack() as stack:
         return _Training(config, labeler, resume, stack).run_to_end()
@@ -220,9 +221,18 @@ class _Training:
         self.agent.set_logger(make_logger(self.run, self.start_steps))
         put_log(self.agent, waiting)
         hooks = RolloutHooks(self._before_rollout, self._after_rollout)
-        with stop_signals(self._stop):
-            self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.resumed)
+        try:
+            with stop_signals(self._stop), stoppable(lambda: self.stopping):
+                self.agent.learn(remaining, callback=hooks, log_interval=1, reset_num_timesteps=not self.resumed)
+        except StoppedWaitingError as e:
+            raise Interrupted(self.run.path, self._in_midst_of_a_rollout()) from e
         self.watch.switch(None)
+
+    def _in_midst_of_a_rollout(self) -> str:
+        """Why nothing is saved where a full disk was waited for, and from where the run can go on."""
+        place = newest_whole(self.run.checkpoints)
+        last = "there is no checkpoint yet" if place is None else f"the last checkpoint is of {steps_of(place):,} steps"
+        return f"the disk is full, and what is asked and answered must be stored first; {last}"
 
     def _before_rollout(self) -> None:
         """PPO's parameters are at rest: the moment to save, or to stop.

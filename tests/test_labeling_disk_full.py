@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -264,3 +267,32 @@ def test_a_training_waits_for_room_and_goes_on(tmp_path: Path) -> None:
     assert ran.stderr.count("No space left on device; the run waits until the disk has room") == 2
     with Store.open_read_only(tmp_path / "run" / "labels.sqlite") as store:
         assert len(store.labels_after(0)) == 20
+
+
+@pytest.mark.slow
+def test_a_training_that_waits_for_room_can_be_stopped_and_goes_on_when_there_is_some(small: SmallDisk) -> None:
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small.folder)], check=True)
+    run = RunDir(small.folder / "run")
+    command = [sys.executable, "-P", "-m", "prefrl.cli", "train", "--run-dir", str(run.path)]
+    options = ["--env-id", "prefrl/Dot-v0", "--total-labels", "100", "--total-timesteps", "100000", "--no-progress"]
+    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True) as training:
+        assert training.stderr is not None
+        try:
+            while not run.metrics.exists():  # it has begun, and so saved its first checkpoint
+                assert training.poll() is None
+                time.sleep(0.01)
+            small.fill()
+            while "the run waits until the disk has room" not in training.stderr.readline():
+                assert training.poll() is None
+            training.send_signal(signal.SIGTERM)
+            _, said = training.communicate(timeout=120)
+        finally:
+            training.kill()
+    assert training.returncode == 130
+    found = r"prefrl: stopped, but not saved: the disk is full, .*; the last checkpoint is of [\d,]+ steps; go on"
+    assert re.match(found, said.splitlines()[-1])
+    small.free()
+    again = [*command, "--resume", "--total-timesteps", "20000", "--eval.episodes", "1"]
+    ran = subprocess.run(again, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert run.read_result()["labels"] == 100
