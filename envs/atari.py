@@ -9,6 +9,7 @@ evaluation get the raw score and, as `info["episode"]`, the return of each game.
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ from numpy.typing import NDArray
 from envs import WorldError, nearest
 from envs.atari_drawer import AtariDrawer, pack_tapes
 from envs.atari_games import SCORE_AREAS, Rules, check_boxes, covered
-from envs.atari_venv import AtariVecEnv
+from envs.atari_venv import TAPE_STEPS, AtariVecEnv
 
 __all__ = ["AtariWorld", "game_ids", "make"]
+
+_LONGEST = 1_000_000
+"""Most steps that are played again to draw a clip, whatever a run's settings say: some minutes."""
 
 TWO_PLAYERS = frozenset({"combat", "joust", "maze_craze", "warlords"})
 
@@ -96,7 +100,14 @@ def make(
     boxes = check_boxes((*known, *masks), screen)
     hidden = [covered(box, screen, (frame_size, frame_size)) for box in boxes]
     venv = AtariVecEnv(rules, n_envs, seed, frame_size, n_stack, hidden, keep_steps, views)
-    drawer = AtariDrawer(rules, screen, tuple(covered(box, (frame_size, frame_size), screen) for box in hidden))
+    longest = min(TAPE_STEPS + math.ceil(rules.max_num_frames_per_episode / rules.frameskip), _LONGEST)
+    drawer = AtariDrawer(
+        rules,
+        screen,
+        tuple(covered(box, (frame_size, frame_size), screen) for box in hidden),
+        int(venv.action_space.n),  # type: ignore[attr-defined]  # Discrete
+        longest,
+    )
     return AtariWorld(
         env_id=env_id,
         venv=venv,

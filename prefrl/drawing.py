@@ -26,7 +26,7 @@ from prefrl import configfile, worlds
 from prefrl.errors import UserError
 from prefrl.rundir import RunDir
 from prefrl.video import encode_clip
-from prefrl.world import Drawer
+from prefrl.world import Drawer, checked_size
 
 KEEP_CLIPS = 400
 """Clips whose pictures are kept after they were answered, so that an undo shows them at once."""
@@ -139,7 +139,7 @@ class DrawingWorker:
     def _draw(self, clip_id: str) -> str | None:
         """Draw one clip; what is wrong with it, if something is."""
         try:
-            clip = self.files.read(clip_id)
+            clip = checked_size(self.files.read(clip_id))
             frames = self.drawer.draw(clip.obs, clip.view)
         except Exception as e:  # a damaged file, a view that cannot be drawn, or whatever a user's own drawing raises
             return str(e) or type(e).__name__

@@ -219,9 +219,28 @@ def test_packing_two_tapes_by_hand() -> None:
     assert unpack_tapes(packed) == [(11, 1, [1, 2]), (13, 0, [4])]
     with pytest.raises(WorldError, match="do not follow one another"):
         pack_tapes(views[[1, 0]], tapes)
-    for broken in (packed[:-1], packed[1:], np.array([2, 11, 0, 1]), packed[None]):
+    whole = [np.array([1, 2**31, 0, 1]), np.array([1, -1, 0, 1]), np.array([1, 5, -1, 2]), np.array([1, 5, 0, 0])]
+    other = [np.array([1.0, 11, 0, 1]), np.array(1), np.array([[1, 11, 0, 1]]), np.array([1 + 1j])]
+    for broken in (packed[:-1], packed[1:], np.array([2, 11, 0, 1]), packed[None], *whole, *other):
         with pytest.raises(WorldError, match="not a packed Atari clip"):
             unpack_tapes(broken)
+
+
+def test_a_clip_of_anybodys_that_would_hang_the_emulator_is_refused() -> None:
+    world = atari.make("ALE/Pong-v5", n_envs=1, seed=0, views=True)
+    assert world.drawer is not None
+    assert (world.drawer.n_actions, world.drawer.longest) == (6, 1500 + 27_000)
+    obs = np.zeros((3 + 3, 84, 84), np.uint8)
+    assert world.drawer.draw(obs, np.array([1, 7, 0, 2, 5, 8, 0, 1])).shape == (3, 210, 160, 3)
+    for action in (200, 6, -1):
+        with pytest.raises(WorldError, match=rf"expected actions 0 to 5 of pong in an Atari clip, got .*{action}"):
+            world.drawer.draw(obs, np.array([1, 7, 0, 3, 0, action]))
+    too_long = np.array([1, 7, 28_501, 1, *np.zeros(28_501, int)])
+    too_many = np.array([1, 7, 0, 7, *np.zeros(6, int)])
+    far_on_the_second = np.array([1, 7, 0, 1, 8, 2, 1, 0, 0])
+    for tapes in (too_long, too_many, far_on_the_second):
+        with pytest.raises(WorldError, match=r"at most 6 steps in a row, after at most 28,500, got"):
+            world.drawer.draw(obs, tapes)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +18,7 @@ from labeling.pictures import Pictures
 from labeling.store import Query, Store
 from prefrl import configfile, worlds
 from prefrl.config import Config
-from prefrl.drawing import film_strip
+from prefrl.drawing import DrawingWorker, film_strip, make_drawer
 from prefrl.drawing_process import DrawingProcess
 from prefrl.rundir import RunDir
 from prefrl.world import World
@@ -108,6 +110,19 @@ def test_what_waits_is_drawn_exactly_and_a_damaged_clip_is_withdrawn(tmp_path: P
         drawn = pictures.read_frames(clip.clip_id)
         assert drawn.frame_rate == clip.frame_rate
         assert (drawn.frames == drawer.draw(clip.obs, clip.view)).all()
+
+
+def test_a_clip_too_large_to_draw_is_withdrawn(tmp_path: Path) -> None:
+    run, (one, other) = run_with_queries(tmp_path / "run", 1)
+    large = replace(one, obs=np.zeros((2001, 2), np.float32), actions=np.zeros(2001, np.int64), view=None)
+    ClipFiles(run.clips).write_many([large])
+    with Store(run.labels) as store:
+        store.add_queries([replace(_query(7, large, other), query_id="large")], answers_wanted=1)
+        worker = DrawingWorker(run, store, make_drawer(run), "frames", threading.Event())
+        while worker.draw_waiting():
+            pass
+        assert list(store.withdrawals()) == ["large"]
+        assert "expected a clip of at most 2,000 steps" in store.withdrawals()["large"]
 
 
 @pytest.mark.slow
