@@ -21,15 +21,28 @@ MAX_OTHER_BYTES = 8 * 2**30
 
 
 class PlainFileError(ValueError):
-    """A link, no plain file, too large, or no text."""
+    """A link, no plain file, too large, no text, no folder, or not to be read."""
 
 
 def check_folder(folder: Path) -> None:
     """Look at everything below `folder`, which itself may be a link; what is gone meanwhile is passed over.
 
     Raises:
-        PlainFileError: The first entry that is not to be trusted.
+        PlainFileError: The first entry that is not to be trusted, or it is no folder, or cannot be read.
     """
+    try:
+        _check_entries(folder)
+    except NotADirectoryError as error:
+        raise PlainFileError(
+            f"expected a folder at {error.filename}, got a file; name the folder in which it lies"
+        ) from error
+    except OSError as error:
+        raise PlainFileError(
+            f"expected to be let read {error.filename or folder}, got: {error.strerror}; see who may read it"
+        ) from error
+
+
+def _check_entries(folder: Path) -> None:
     for n, entry in enumerate(_entries(folder)):
         if n >= MAX_ENTRIES:
             raise PlainFileError(f"expected at most {MAX_ENTRIES:,} files in {folder}, got more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import keyword
 import re
@@ -42,7 +43,7 @@ def write_game(name: str, folder: Path) -> tuple[Path, str]:
     """Write the game `name` into `folder`; returns its file and its id.
 
     Raises:
-        UserError: The name cannot be a module's, is taken, or the file is there already.
+        UserError: The name cannot be a module's, is taken, or the file is there already or cannot be written.
     """
     name = name.removesuffix(".py")
     words = [word for word in name.split("_") if word]
@@ -59,6 +60,14 @@ def write_game(name: str, folder: Path) -> tuple[Path, str]:
         raise UserError(f"expected a name that no installed package has, got {name!r}; take another, as my_{name}")
     title = "".join(word[0].upper() + word[1:] for word in words)
     text = TEMPLATE.read_text(encoding="utf-8").replace("MyGame", title).replace("my_game", name)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as e:
+        if not isinstance(e, FileExistsError):  # else it is somebody else's
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise UserError(
+            f"expected to write {path}, got: {e.strerror}; run this in a folder where you may write, and that has room"
+        ) from e
     return path, f"{name}:{title}-v0"

@@ -154,7 +154,7 @@ class _Training:
             if env_id not in (None, self.config.env_id):
                 raise UserError(f"expected --labels-from a run of {self.config.env_id}, got one of {env_id}")
             copy_labels(source, loop.asker.store, ClipFiles(self.run.clips), clip_check(self.world, clip_steps))
-        except ValueError:
+        except BaseException:  # whatever it was: without its labels the run could neither go on nor begin again
             loop.asker.store.close()
             shutil.rmtree(self.run.path)
             raise

@@ -16,6 +16,7 @@ from labeling.choice import Choice
 from labeling.clip import ClipFiles
 from labeling.export import Row, label_rows
 from labeling.store import Store, StoreError
+from prefrl import cli
 from prefrl.errors import UserError
 from prefrl.labels_list import label_table, summary
 from prefrl.labels_parquet import write_tables
@@ -375,6 +376,20 @@ def test_labels_of_another_environment_need_a_word(run: Path, tmp_path: Path) ->
         main([str(other), "import", "--from", str(tmp_path / "out")])
     assert main([str(other), "import", "--from", str(tmp_path / "out"), "--any-env"]) == 0
     assert len(rows_of(other)) == 5
+
+
+def test_a_file_is_no_source_of_labels(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither for a run that is there nor for a new one, whose folder goes again."""
+    other, file = make_run(tmp_path / "other", labeled=False), run / "labels.sqlite"
+    new = ["--labeler", "oracle", "--run-dir", str(tmp_path / "new"), "--labels-from", str(file)]
+    for command in (
+        ["labels", str(other), "import", "--from", str(file)],
+        ["train", "--env-id", "prefrl/Dot-v0", *new],
+    ):
+        assert cli.main(command) == 2
+        said = capsys.readouterr().err
+        assert said == f"prefrl: expected a folder at {file}, got a file; name the folder in which it lies\n"
+    assert not (tmp_path / "new").exists()
 
 
 # --- bad input ---

@@ -1,5 +1,7 @@
 """A game to begin from: it is written where nothing is overwritten, and it is a good one."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -44,6 +46,25 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected no file .*mine\.py yet; take another name"):
         write_game("mine", tmp_path)
     assert (tmp_path / "mine.py").read_text(encoding="utf-8") == "precious"
+
+
+NO_ROOM = """
+import resource, sys
+from prefrl import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))  # not a byte goes into any file
+sys.exit(cli.main(["new-env", "mine"]))
+"""
+
+
+def test_where_it_cannot_be_written_one_line_says_so_and_nothing_is_left(tmp_path: Path) -> None:
+    for folder in (tmp_path / "missing", Path(__file__)):
+        with pytest.raises(UserError, match=r"expected to write .*mine\.py, got: .*; run this in a folder"):
+            write_game("mine", folder)
+    ran = subprocess.run([sys.executable, "-c", NO_ROOM], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    what = "run this in a folder where you may write, and that has room"
+    assert ran.stderr == f"prefrl: expected to write mine.py, got: File too large; {what}\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
