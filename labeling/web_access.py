@@ -18,7 +18,8 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from labeling.store import Invite, Store, StoreError
+from labeling.people_names import check_person
+from labeling.store import Invite, Store
 from labeling.web_guard import RateLimit, header, refuse
 
 __all__ = ["Access", "Person", "invite", "join_path", "new_token", "token_sha256"]
@@ -30,8 +31,6 @@ _COOKIE_SECONDS = 90 * 24 * 3600
 _FOREIGN = "expected a valid token: open the link that you were given"
 _REFRESH_SECONDS = 1.0
 _ICON = '<link rel="icon" type="image/svg+xml" href="/static/icon.svg">'  # else browsers ask for /favicon.ico
-_OWN_NAMES = ("window", "teacher:")
-"""Labelers that are no person on the page start like this; nobody may be taken for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +65,7 @@ def invite(store: Store, names: Sequence[str], *, is_operator: bool = False) -> 
         StoreError: for names that are not 1 to 64 printable characters, or that other labelers have.
     """
     for name in names:
-        if name.casefold().startswith(_OWN_NAMES):
-            raise StoreError(f"expected a person's name, got {name!r:.80}: labelers of that name are no people")
+        check_person(name)
     tokens = {name: new_token() for name in names}
     with store.together():
         for name, token in tokens.items():

@@ -17,7 +17,8 @@ import tyro
 
 from labeling.agent_status import read_status
 from labeling.desk import Desk
-from labeling.label import MAX_NAME_CHARS, check_text
+from labeling.label import MAX_NAME_CHARS
+from labeling.people_names import check_person
 from labeling.pictures import Pictures
 from labeling.store import Store
 from prefrl import configfile
@@ -43,7 +44,7 @@ def main(args: list[str]) -> int:
     options = parse(LabelArgs, "prefrl label", args)
     run = RunDir(options.run).must_exist()
     config = configfile.load(run.config)
-    n_answers, waits_ms = label_run(run, config, options.name or config.people.name or login_name())
+    n_answers, waits_ms = label_run(run, config, options.name or name_of(config))
     line = f"{n_answers} answers given; go on labeling by: prefrl label {shlex.quote(str(run.path))}"
     if waits_ms:
         line += f"\n95% of the pairs came within {np.percentile(waits_ms, 95):.0f} ms of the key before"
@@ -53,13 +54,14 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def check_window() -> None:
+def check_window(config: Config) -> None:
     """Make sure that a window could be opened, before anything is written.
 
     Raises:
         UserError: OpenCV is missing.
-        ValueError: Of the window's own: there is no display.
+        ValueError: Of the window's own: there is no display, or the name in it is no person's.
     """
+    check_person(name_of(config))
     _window().check_window()
 
 
@@ -71,7 +73,7 @@ def label_run(run: RunDir, config: Config, labeler: str) -> tuple[int, list[floa
     window = _window()
     Store.open_read_only(run.labels).close()  # a damaged store is said even where no window could be opened
     window.check_window()
-    check_text("the name of a person", labeler, MAX_NAME_CHARS)
+    check_person(labeler)
     lock = _only_window(run)
     pictures, people = Pictures(run.drawn), config.people
     waits_ms: list[float] = []
@@ -115,6 +117,11 @@ def _only_window(run: RunDir) -> TextIO:
         file.close()
         raise UserError(f"a window is open for {run.path} already; go on labeling there, or close it first") from e
     return file
+
+
+def name_of(config: Config) -> str:
+    """The name that the labels of whoever sits at this machine get, unless they give another."""
+    return config.people.name or login_name()
 
 
 def login_name() -> str:

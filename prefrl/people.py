@@ -46,10 +46,10 @@ def check_people(config: Config, world: World) -> None:
 
     Raises:
         UserError: Clips cannot be drawn, or a package is missing.
-        ValueError: Of the leaves: no OpenGL, no display, the port is taken.
+        ValueError: Of the leaves: no OpenGL, no display, the port is taken, a name is no person's.
     """
     if config.labeler == "window":
-        check_window()
+        check_window(config)
     else:
         check_page(config)
     if world.drawer is None:
@@ -100,13 +100,14 @@ class People:
         """Tell people that the training has ended or stopped; the page goes, the window stays until they close it."""
         self.tell(state)
         if self._process is not None and self.config.labeler == "web" and self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(timeout=_CLOSE_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
             assert self._process.stdin is not None
-            self._process.stdin.close()
+            self._process.stdin.close()  # not a signal: whoever waits at the page hears of the end before it goes
+            for end in (self._process.terminate, self._process.kill):
+                try:
+                    self._process.wait(timeout=_CLOSE_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    end()
 
     def tell(self, state: str) -> None:
         """Write how the agent is for those who label."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from labeling.agent_status import read_status
-from labeling.label import MAX_NAME_CHARS, check_text
+from labeling.people_names import check_person
 from labeling.pictures import Pictures
 from labeling.store import Store
 from prefrl import configfile
@@ -70,11 +70,10 @@ def check_page(config: Config) -> None:
 
     Raises:
         UserError: A package is missing.
-        ValueError: Of the page's own: the port is taken, there is no such host.
+        ValueError: Of the page's own: the port is taken, there is no such host, a name is no person's.
     """
     web = _web()
-    for name in _names(config):
-        check_text("the name of a person", name, MAX_NAME_CHARS)
+    _names(config)
     web.check_hosts(_settings(web, config))
     web.listen(config.people.host, config.people.port).close()
 
@@ -82,11 +81,10 @@ def check_page(config: Config) -> None:
 def serve_run(run: RunDir, config: Config) -> None:
     """Serve the page of a run, with a drawing worker beside it, until the process is told to end."""
     web = _web()
-    settings = _settings(web, config)
+    settings, names = _settings(web, config), _names(config)
     listener = web.listen(settings.host, settings.port)  # first of all: a second page must not make tokens
     with listener:
         with Store(run.labels) as store:
-            names = _names(config)
             tokens = web.invite(store, names) | web.invite(store, [OPERATOR], is_operator=True)
         with DrawingProcess(run.path, "video", run.drawing_log) as drawing:
             web.serve(
@@ -120,10 +118,13 @@ def _names(config: Config) -> tuple[str, ...]:
 
     Raises:
         UserError: Somebody has the operator's name.
+        StoreError: Somebody has no person's name.
     """
     names = names_of(config.people.invite) or (config.people.name or login_name(),)
     if OPERATOR in names:
         raise UserError(f"expected other names than {OPERATOR}, who has a link of their own; choose another --invite")
+    for name in names:
+        check_person(name)
     return names
 
 

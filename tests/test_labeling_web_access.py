@@ -101,7 +101,7 @@ def test_tokens_are_kept_as_hashes_and_old_ones_stay_valid(tmp_path: Path) -> No
     with Store(tmp_path / "labels.sqlite") as store:
         first, second = invite(store, ["Ann"])["Ann"], invite(store, ["Ann"])["Ann"]
         assert [i.token_sha256 for i in store.invites()] == [token_sha256(first), token_sha256(second)]
-        for name in ("window", "teacher:oracle", "Teacher:x"):
+        for name in ("window", "oracle", "Function:x"):
             with pytest.raises(StoreError, match="expected a person's name"):
                 invite(store, [name])
         with pytest.raises(StoreError, match="printable"):

@@ -275,6 +275,10 @@ def test_a_status_of_a_process_that_is_gone_says_stopped(tmp_path: Path) -> None
         (["--labeler", "web", "--invite", "ann,bo", "--answers-per-query", "3"], "got 2; name them by --invite"),
         (["--labeler", "web", "--invite", "operator", "--port", "0"], "expected other names than operator"),
         (["--labeler", "web", "--invite", "x" * 65, "--port", "0"], "1 to 64 printable characters"),
+        (["--labeler", "web", "--invite", "ann,oracle", "--port", "0"], "expected a person's name, got 'oracle'"),
+        (["--labeler", "web", "--name", "function:mine", "--port", "0"], "a person's name, got 'function:mine'"),
+        (["--labeler", "window", "--name", "Web"], "labelers of that name are no people; choose another by --name"),
+        (["--labeler", "window", "--name", "x" * 65], "1 to 64 printable characters"),
         (["--labeler", "web", "--queue-size", "0"], "expected --queue-size (--people.queue-size) to be at least 1"),
     ],
 )
