@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ class DrawingProcess:
         self._run_dir = run_dir
         self._kind = kind
         self._log = log
+        self._log_start = 0
+        """Length of the log when the worker was started: what stands before, others have said."""
         self._n_starts = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -55,12 +58,19 @@ class DrawingProcess:
         code = self._process.poll()
         if code is None:
             return None
-        lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        said = lines[-1] if lines else f"it ended with code {code}"
+        said = self._last_words(code)
         if code != 2 and self._n_starts < MAX_STARTS:  # 2: it has said what cannot be drawn, and never will be
             self._start()
             return None
         return f"clips cannot be drawn: {said}"
+
+    def _last_words(self, code: int) -> str:
+        if code == -signal.SIGKILL:  # whatever it said last, it had no time to say of this
+            return f"the worker was killed, as for want of memory; what it said before is in {self._log}"
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with code {code}"
 
     def _start(self) -> None:
         self._n_starts += 1
@@ -69,6 +79,7 @@ class DrawingProcess:
         # One thread for OpenGL in software, or it would take all cores from the training.
         environment = {"LP_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **os.environ}
         with self._log.open("ab") as log:
+            self._log_start = log.seek(0, os.SEEK_END)
             self._process = subprocess.Popen(  # noqa: S603  # our own module
                 [sys.executable, "-P", "-m", "prefrl.drawing", str(self._run_dir), self._kind],
                 stdin=subprocess.PIPE,
