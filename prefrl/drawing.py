@@ -22,8 +22,8 @@ from labeling.agent_status import read_status
 from labeling.clip import Clip, ClipError, ClipFiles
 from labeling.pictures import ENDINGS, Pictures
 from labeling.store import Store
-from prefrl import configfile, worlds
-from prefrl.errors import UserError
+from prefrl import configfile
+from prefrl.drawers import make_drawer
 from prefrl.rundir import RunDir
 from prefrl.video import encode_clip
 from prefrl.world import Drawer, checked_size
@@ -45,27 +45,13 @@ def main(args: list[str]) -> int:
     run, closed = RunDir(Path(folder)), threading.Event()
     threading.Thread(target=_watch_stdin, args=(closed,), daemon=True).start()
     try:
-        drawer = make_drawer(run)
+        drawer = make_drawer(configfile.load(run.config))
         with Store(run.labels) as store:
             DrawingWorker(run, store, drawer, kind, closed).work()
     except ValueError as e:  # of ours, and of the leaves, which cannot know UserError
         sys.stderr.write(f"{e}\n")
         return 2
     return 0
-
-
-def make_drawer(run: RunDir) -> Drawer:
-    """What draws clips of a run.
-
-    Raises:
-        UserError: Its world cannot be drawn.
-    """
-    config = configfile.load(run.config)
-    world = worlds.make_world(config, n_envs=1, seed=0, views=True)
-    world.venv.close()
-    if world.drawer is None:
-        raise UserError(f"expected an environment that can be drawn, got {config.env_id}")
-    return world.drawer
 
 
 class DrawingWorker:

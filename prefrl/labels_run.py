@@ -115,13 +115,9 @@ def _play(run: RunDir, config: Config, action: PlayArgs) -> None:
 
 def _shown(run: RunDir, config: Config, rows: list[Row]) -> list[Shown]:
     """Draws the clips of these labels, on the sides where they were shown."""
-    from prefrl import worlds  # slow to import, and not needed to list labels
+    from prefrl.drawers import make_drawer  # slow to import, and not needed to list labels
 
-    world = worlds.make_world(config, n_envs=1, seed=0, views=True)
-    drawer = world.drawer
-    world.venv.close()
-    if drawer is None:
-        raise UserError(f"expected clips that can be drawn; those of {config.env_id} cannot")
+    drawer = make_drawer(config)
     files, shown = ClipFiles(run.clips), []
     for row in rows:
         clips = [checked_size(files.read(row[side])) for side in ("left", "right")]

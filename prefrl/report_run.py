@@ -14,8 +14,9 @@ from labeling import backups
 from labeling.clip import ClipError, ClipFiles
 from labeling.statistics import summarize
 from labeling.store import Store
-from prefrl import configfile, worlds
+from prefrl import configfile
 from prefrl.config import Config
+from prefrl.drawers import make_drawer
 from prefrl.errors import UserError
 from prefrl.judge_queries import judge
 from prefrl.metrics_file import read_metrics
@@ -142,11 +143,7 @@ def _draw_gallery(
             [],
             ("No pictures were recorded for this run; train with --world.record-views always to see clips here."),
         )
-    world = worlds.make_world(config, n_envs=1, seed=0, views=True)
-    drawer = world.drawer
-    world.venv.close()
-    if drawer is None:
-        return [], [], f"Clips of {config.env_id} cannot be drawn."
+    drawer = make_drawer(config)
     files = ClipFiles(run.clips)
     drawn: list[list[GalleryClip]] = []
     for side in entries:

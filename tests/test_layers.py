@@ -24,7 +24,7 @@ LAYERS = [
     {"label_run", "labels_args"},
     {"result", "state", "gallery", "check_env_game", "saving", "rollout_log"},
     {"evaluate_run"},
-    {"build"},
+    {"build", "drawers"},
     {"loop", "worlds", "checks", "agent_state", "machine_memory"},
     {"game_venv"},
     {"game_process"},

@@ -10,17 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import games  # noqa: F401  # registers its games
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from labeling.clip import Clip, ClipFiles
 from labeling.pictures import Pictures
 from labeling.store import Query, Store
-from prefrl import configfile, worlds
+from prefrl import cli, configfile, worlds
 from prefrl.config import Config
-from prefrl.drawing import DrawingWorker, film_strip, make_drawer
+from prefrl.drawers import make_drawer
+from prefrl.drawing import DrawingWorker, film_strip
 from prefrl.drawing_process import DrawingProcess
+from prefrl.flags import default_config
 from prefrl.rundir import RunDir
+from prefrl.training import train
 from prefrl.world import World
 
 
@@ -118,11 +123,47 @@ def test_a_clip_too_large_to_draw_is_withdrawn(tmp_path: Path) -> None:
     ClipFiles(run.clips).write_many([large])
     with Store(run.labels) as store:
         store.add_queries([replace(_query(7, large, other), query_id="large")], answers_wanted=1)
-        worker = DrawingWorker(run, store, make_drawer(run), "frames", threading.Event())
+        worker = DrawingWorker(run, store, make_drawer(configfile.load(run.config)), "frames", threading.Event())
         while worker.draw_waiting():
             pass
         assert list(store.withdrawals()) == ["large"]
         assert "expected a clip of at most 2,000 steps" in store.withdrawals()["large"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env_id", ["SlideGame-v0", "SlidePictures-v0"])
+def test_no_game_of_ones_own_is_made_to_draw_its_clips(
+    env_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = default_config(
+        env_id,
+        total_labels=8,
+        total_timesteps=128,
+        run_dir=str(tmp_path / "run"),
+        device="cpu",
+        progress=False,
+        eval={"episodes": 1, "max_steps": 20},
+        ppo={"n_steps": 32, "n_epochs": 1},
+        world={"n_envs": 2, "record_views": "always"},
+        clips={"clip_seconds": 0.5, "min_clip_steps": 5},
+    )
+    train(config)
+    monkeypatch.delitem(gym.registry, env_id)  # nor can one be made
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    assert "data:video" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert cli.main(["labels", str(tmp_path / "run"), "play", "--out", str(tmp_path / "three.webm")]) == 0
+    run = RunDir(tmp_path / "run")
+    with Store(run.labels) as store:
+        clip_ids = store.queries()[0].clip_ids
+        clips = [ClipFiles(run.clips).read(clip_id) for clip_id in clip_ids]
+        store.add_queries([_query(9, *clips)], answers_wanted=1)
+    pictures = Pictures(run.drawn)
+    with DrawingProcess(run.path, "frames", tmp_path / "log") as drawing:
+        until(lambda: all(map(pictures.has_frames, clip_ids)) or drawing.trouble() is not None, "two clips")
+        assert drawing.trouble() is None
+    drawn = pictures.read_frames(clip_ids[0]).frames
+    assert drawn.shape[1:] == ((16, 84, 3) if env_id == "SlideGame-v0" else (36, 84, 3))
+    assert 0 < (drawn == 255).mean() < 0.1  # the bead
 
 
 @pytest.mark.slow
