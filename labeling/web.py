@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from labeling.web_settings import WebError, WebSettings
 
 __all__ = ["WebError", "WebSettings", "check_hosts", "invite", "links", "listen", "make_app", "serve"]
 
+_FAREWELL_SECONDS = 6.0
 _ALL_INTERFACES = ("0.0.0.0", "::")  # noqa: S104  compared with, not listened on
 
 
@@ -58,7 +60,7 @@ def serve(
         worker_trouble: Why clips are not being drawn; None where all is well.
         curves: What the progress page draws.
         listener: From `listen`, where the caller wanted to know early that the port is free.
-        stop: For callers that cannot send signals.
+        stop: For callers that cannot send signals, or want those who wait at the page to hear of the end first.
 
     Raises:
         WebError: before anything else, if it cannot listen there.
@@ -92,7 +94,7 @@ def serve(
         server = make_server(make_app(routes, port=port, rules=rules))
         for line in [*links(settings, port, tokens), *_warnings(settings)]:
             said(line)
-        with _stopping(server, stop):
+        with _stopping(server, stop, routes.last_seen):
             server.run(sockets=[listener])
 
 
@@ -150,14 +152,27 @@ def _warnings(settings: WebSettings) -> list[str]:
     ]
 
 
+def _bid_farewell(last_seen: Mapping[str, float], done: threading.Event) -> None:
+    """Waits until the pages that look often, since they have no pair to show, have looked once more.
+
+    They hear that the run has ended; who still has pairs looks too seldom to be waited for, and has something to do.
+    """
+    began = time.monotonic()
+    names = [name for name, at in dict(last_seen).items() if began - at < _FAREWELL_SECONDS]
+    while time.monotonic() - began < _FAREWELL_SECONDS and any(last_seen[name] < began for name in names):
+        if done.wait(0.05):
+            return
+
+
 @contextmanager
-def _stopping(server: uvicorn.Server, stop: threading.Event | None) -> Iterator[None]:
-    """Lets the server end at a signal or at `stop`, and the caller go on after it."""
+def _stopping(server: uvicorn.Server, stop: threading.Event | None, last_seen: Mapping[str, float]) -> Iterator[None]:
+    """Lets the server end at a signal, or after `stop` and a farewell, and the caller go on after it."""
     done = threading.Event()
 
     def watch() -> None:
         while stop is not None and not done.is_set():
             if stop.wait(0.1):
+                _bid_farewell(last_seen, done)
                 server.should_exit = True
                 return
 
