@@ -34,14 +34,20 @@ function tile(name, value, more, part) {
   return made;
 }
 
+/** What the count of answers leaves out: the agent asked for none of it. */
+function besides({ n_undone: nUndone, n_repeats: nRepeats, imported }) {
+  const nImported = imported.reduce((sum, one) => sum + one.n_answers, 0);
+  const more = [[nUndone, "taken back"], [nRepeats, "asked again"], [nImported, "from other runs"]];
+  return more.filter(([n], i) => n || i === 0).map(([n, what]) => `${n} ${what}`).join(", ");
+}
+
 function paintTiles({ statistics, state, queue, n_withdrawn: nWithdrawn }) {
-  const { total_labels: total, agent } = state;
-  const n = statistics.n_answers;
+  const { total_labels: total, n_labels: n, agent } = state;
   const all = statistics.on_screen;
   const active = statistics.labelers.filter((one) => one.n_answers > 0).length;
   const words = { training: "training", waiting: "waiting for answers", ended: "done", stopped: "stopped" };
   $("tiles").replaceChildren(
-    tile("Answers", total ? `${n} / ${total}` : `${n}`, `${statistics.n_undone} taken back`, total ? n / total : undefined),
+    tile("Answers", total ? `${n} / ${total}` : `${n}`, besides(statistics), total ? n / total : undefined),
     tile("People", `${active}`, `${statistics.labelers.length} invited or seen`),
     tile("Pace", all?.per_minute ? `${all.per_minute.toFixed(1)} / min` : "–", all?.median_seconds ? `${all.median_seconds.toFixed(1)} s a pair (median)` : ""),
     tile("Waiting", `${queue.waiting}`, `${queue.shown} with somebody, ${nWithdrawn} withdrawn`),
@@ -130,7 +136,7 @@ function paintWithdrawn({ withdrawn }) {
 
 async function refresh() {
   const { status, data } = await ask("/api/progress");
-  const why = status === 0 ? "No connection to the server; trying again." : data.error ?? `status ${status}`;
+  const why = status === 0 ? `No connection to the server${data.error ? ` (${data.error})` : ""}; trying again.` : data.error ?? `status ${status}`;
   const trouble = status === 200 ? data.state.trouble : why;
   $("trouble").hidden = !trouble;
   write($("trouble"), trouble ?? "");
