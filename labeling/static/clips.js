@@ -8,11 +8,21 @@ import { element } from "./dom.js";
 const LOOP_PAUSE_MS = 400; // on the last frame, so that the end is seen to be one
 export const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 3];
 const START_MS = 4_000; // some phones load videos only when they are played
+const RETRY_MS = [700, 1_500, 3_000, 5_000]; // and then again and again
+const N_DAMAGED = 3; // tries of a picture that came and cannot be read
 
-/** One clip: `ready` becomes true once its first frame can be painted, false if nothing of it can be shown. */
+const asStrips = new Set(); // clips whose video broke off: a strip is whole before it is shown
+let canPlay = null; // whether this browser plays such videos, and by themselves
+
+/**
+ * One clip: `ready` becomes true once its first frame can be painted, false if nothing of it can be shown. onFail is
+ * called where it was ready and cannot be shown any longer; another of the same clip then can.
+ */
 export class Clip {
-  constructor(facts) {
+  constructor(facts, onFail) {
     this.facts = facts;
+    this.onFail = onFail;
+    this.isClosed = false;
     this.duration = facts.n_frames / facts.frame_rate;
     this.element = element("div.screen");
     this.view = null;
@@ -20,30 +30,34 @@ export class Clip {
   }
 
   async load() {
-    const probe = document.createElement("video");
-    if (probe.canPlayType('video/webm; codecs="vp8"')) {
-      const video = new VideoView(this.facts, () => this.fallBack());
-      this.element.append(video.element);
-      if (await video.loaded) {
-        this.view = video;
-        return true;
-      }
+    canPlay ??= Boolean(document.createElement("video").canPlayType('video/webm; codecs="vp8"'));
+    if (canPlay && !asStrips.has(this.facts.clip_id)) {
+      this.view = new VideoView(this.facts, (error) => this.fail(error));
+      this.element.append(this.view.element);
+      if (await this.view.loaded) return true;
+      this.view.close();
     }
-    return this.fallBack();
+    if (this.isClosed) return false;
+    this.view = new StripView(this.facts);
+    this.element.replaceChildren(this.view.element);
+    return this.view.loaded;
   }
 
-  async fallBack() {
-    if (this.view instanceof StripView) return true;
-    this.view?.close();
-    const strip = new StripView(this.facts);
-    const isLoaded = await strip.loaded;
-    if (!isLoaded) return false;
-    this.view = strip;
-    this.element.replaceChildren(strip.element);
-    return true;
+  /** Of a video that was ready: `error` is that of playing it, or null where the rest of it did not come. */
+  fail(error) {
+    if (error === null) asStrips.add(this.facts.clip_id);
+    else if (error.name === "NotAllowedError") canPlay = false; // phones that save power play no video by themselves
+    else return;
+    if (!this.isClosed) this.onFail();
+  }
+
+  /** Whether it is a video where none may play by itself. */
+  get isVain() {
+    return !canPlay && this.view instanceof VideoView;
   }
 
   close() {
+    this.isClosed = true;
     this.view?.close();
   }
 }
@@ -65,8 +79,14 @@ class VideoView {
       const timer = setTimeout(() => {
         video.play().then(() => video.pause(), () => resolve(false));
       }, START_MS);
-      video.addEventListener("loadeddata", () => { clearTimeout(timer); resolve(true); }, { once: true });
-      video.addEventListener("error", () => { clearTimeout(timer); resolve(false); this.onFail?.(); });
+      let isLoaded = false;
+      const settle = (is) => {
+        clearTimeout(timer);
+        isLoaded = is;
+        resolve(is);
+      };
+      video.addEventListener("loadeddata", () => settle(true), { once: true });
+      video.addEventListener("error", () => (isLoaded ? this.onFail?.(null) : settle(false)));
       video.load();
     });
   }
@@ -78,9 +98,7 @@ class VideoView {
 
   play(speed) {
     this.video.playbackRate = speed;
-    this.video.play().catch((error) => {
-      if (error.name === "NotAllowedError") this.onFail?.(); // phones that save power play no video by themselves
-    });
+    this.video.play().catch((error) => this.onFail?.(error));
   }
 
   follow(time, speed) {
@@ -112,22 +130,39 @@ class StripView {
     if (facts.height < 240) this.element.className = "pixels";
     this.context = this.element.getContext("2d");
     this.drawn = -1;
+    this.isClosed = false;
     this.loaded = this.load();
   }
 
+  /** Tries until the server itself says that there is no such picture, or gives one that cannot be read. */
   async load() {
-    for (let attempt = 0; attempt < 3; attempt += 1) {
-      try {
-        const response = await fetch(this.facts.strip, { credentials: "same-origin" });
-        if (response.status === 404) return false;
-        this.strip = await createImageBitmap(await response.blob());
-        this.draw(0);
-        return true;
-      } catch { // no connection just now, or a damaged picture
-        await new Promise((resolve) => setTimeout(resolve, 700));
+    for (let attempt = 0, nDamaged = 0; !this.isClosed && nDamaged < N_DAMAGED; attempt += 1) {
+      const data = await this.fetch(nDamaged ? "reload" : "default");
+      if (data === null) return false;
+      if (data !== undefined) {
+        try {
+          this.strip = await createImageBitmap(data);
+          this.draw(0);
+          return true;
+        } catch { // damaged, here or on the way
+          nDamaged += 1;
+        }
       }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]));
     }
     return false;
+  }
+
+  /** The picture; null where there is none, undefined where the server could not be asked. */
+  async fetch(cache) {
+    try {
+      const response = await fetch(this.facts.strip, { credentials: "same-origin", cache });
+      const kind = response.headers.get("content-type") ?? "";
+      if (response.status === 404 && kind.startsWith("application/json")) return null;
+      return response.ok && kind.startsWith("image/") ? await response.blob() : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   draw(time) {
@@ -144,7 +179,10 @@ class StripView {
   play() {}
   follow(time) { this.draw(time); }
   seek(time) { this.draw(time); }
-  close() { this.strip?.close(); }
+  close() {
+    this.isClosed = true;
+    this.strip?.close();
+  }
 }
 
 /** Plays the clips it is given, all at the same time in the same second. */

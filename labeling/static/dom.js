@@ -32,7 +32,10 @@ export function isSameRun(id) {
   return run === id;
 }
 
-/** One request to the server: its status and JSON, or status 0 where it cannot be reached. */
+/**
+ * One request to the server: its status and JSON, or status 0 where it cannot be reached. Proxies, login portals and
+ * maintenance pages answer in its place, with any status: what is no JSON object is none of the server's answers.
+ */
 export async function ask(path, body) {
   const limit = new AbortController();
   const timer = setTimeout(() => limit.abort(), 20_000);
@@ -43,7 +46,11 @@ export async function ask(path, body) {
   if (body !== undefined && run !== null) options.headers["X-Prefrl-Run"] = run;
   try {
     const response = await fetch(path, options);
-    return { status: response.status, data: await response.json().catch(() => ({})) };
+    const data = await response.json().catch(() => null);
+    if (data === null || typeof data !== "object") {
+      return { status: 0, data: { error: `something else answers in its place, status ${response.status}` } };
+    }
+    return { status: response.status, data };
   } catch {
     return { status: 0, data: {} };
   } finally {

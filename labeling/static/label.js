@@ -7,6 +7,7 @@ import { Pair } from "./pair.js";
 import { paint as paintPage, paintHelp, paintPlayback, speak } from "./view.js";
 import * as words from "./words.js";
 
+const MOST_IDS = 64; // in one list that is sent
 const AHEAD = 3; // pairs loaded beside the one on the screen
 const GIVEN = 50; // answers that this page can take back without asking the server which they were
 const DOUBLE_CLICK_MS = 300;
@@ -14,6 +15,7 @@ const BREAK_AFTER_MS = 25 * 60_000;
 const REST_MS = 3 * 60_000; // who has not answered for this long has had a break
 const KEEP_LEASES_MS = 10 * 60_000; // of someone who does nothing; then others may have their pairs
 const STATE_MS = 20_000; // between two looks at how things are; leases live several times as long
+const DEAF_MS = 700; // of a pair that came where another went by itself: a key pressed by then was meant for that one
 
 const page = {
   state: null, // what the server last said
@@ -22,6 +24,8 @@ const page = {
   ahead: [], // pairs that come next
   given: [], // what was answered here, newest last: { labelId, offer, choice }
   isStopped: false,
+  failed: null, // { status, error } of the last request for pairs, where it got none
+  deafUntil: 0, // no answer is taken before, by the page's own clock
   note: null, // a line to read that is no trouble of the outbox's
 };
 const answered = new Set(); // queries answered here and not taken back
@@ -31,8 +35,10 @@ const playback = new Playback(() => paintPlayback(playback));
 let isAsking = false;
 let askedAt = -Infinity;
 let askAgainAt = -Infinity;
-let activeAt = performance.now();
+let activeAt = performance.now(); // of the last sign of anybody at all
+let answeredAt = performance.now(); // of the last answer or undo
 let sessionFrom = null;
+let wasTaken = false; // whether a pair went from the screen by itself, and none has come in its place yet
 let pressedAt = null;
 let pointerAt = -Infinity;
 let wanted = null; // the pair taken back last: no other is shown while it loads
@@ -45,47 +51,82 @@ window.prefrl = { latencies, page };
 const held = () => (page.current ? [page.current, ...page.ahead] : page.ahead);
 const paint = () => paintPage(page);
 
+/** Whether somebody left a pair on the screen and has gone; who waits for one is not away, however long it takes. */
+function isAway() {
+  if (page.current === null && !page.isStopped) return false;
+  return performance.now() - Math.max(activeAt, page.current?.shownAt.now ?? 0) > KEEP_LEASES_MS;
+}
+
 /** Asks for as many pairs as are missing; that also keeps the held ones from others, and brings the news. */
 async function refill() {
   if (isAsking) return;
   isAsking = true;
   askedAt = performance.now();
-  const isAway = askedAt - activeAt > KEEP_LEASES_MS;
+  const away = isAway();
   const unsent = page.outbox.entries().map((entry) => entry.body.query_id);
-  const hold = isAway ? [] : [...new Set([...held().map((pair) => pair.id), ...unsent, ...unplayable])].filter(Boolean);
-  const n = isAway || page.isStopped ? 0 : Math.max(0, 1 + AHEAD - held().length);
-  const { status, data } = await ask("/api/next", { n, hold: hold.slice(0, 64) });
+  const pairs = held();
+  const hold = away ? [] : [...new Set([...pairs.map((pair) => pair.id), ...unsent])].filter(Boolean);
+  const n = away || page.isStopped ? 0 : Math.max(0, 1 + AHEAD - pairs.length);
+  const { status, data } = await ask("/api/next", { n, hold: hold.slice(0, MOST_IDS), avoid: [...unplayable].slice(-MOST_IDS) });
   isAsking = false;
-  if (status === 200) {
+  askAgainAt = performance.now() + (away ? STATE_MS : 2_000);
+  page.failed = status === 200 && data.state ? null : { status, error: data.error };
+  if (page.failed === null) {
     if (!isSameRun(data.state.run)) return location.reload();
     page.state = data.state;
     const isSettled = page.outbox.entries().length === 0; // else the server may not know yet what was answered
-    const fresh = data.offers.filter((offer) => isSettled || !answered.has(offer.query_id));
+    if (isSettled && unsent.length === 0) dropGone(pairs, data.gone);
+    const fresh = data.offers.filter(({ query_id: id }) => !held().some((pair) => pair.id === id) && (isSettled || !answered.has(id)));
     for (const offer of fresh) addPair(offer);
-    if (fresh.length < n) askAgainAt = performance.now() + (page.current ? 4_000 : 1_500);
+    if (!away) askAgainAt = fresh.length < n ? performance.now() + (page.current ? 4_000 : 1_500) : -Infinity;
     page.outbox.flush();
-  } else {
-    askAgainAt = performance.now() + 2_000;
-    if (status === 0 || status === 401) page.outbox.failed = { status };
   }
   step();
+}
+
+/** Lets go of pairs that are somebody else's by now, as after a night of this computer. */
+function dropGone(pairs, gone) {
+  for (const pair of pairs) {
+    if (gone.includes(pair.id) && held().includes(pair)) letGo(pair, "Somebody else has that pair by now. Here is another.");
+  }
+}
+
+/** Takes a pair away; the one on the screen with a word, and no key that was meant for it answers the next. */
+function letGo(pair, why) {
+  if (page.current === pair) {
+    playback.show([]);
+    page.current = null;
+    page.note = why;
+    wasTaken = true;
+  }
+  page.ahead = page.ahead.filter((other) => other !== pair);
+  pair.close();
 }
 
 function addPair(offer) {
   const known = held().find((pair) => pair.id === offer.query_id);
   if (known) return known;
-  const pair = new Pair(offer, $("stage"));
+  const pair = new Pair(offer, $("stage"), loadAgain);
   page.ahead.push(pair);
   pair.settled.then(() => (pair.state === "broken" ? dropBroken(pair) : step()));
   return pair;
 }
 
+/** Of a pair that was ready and cannot be played on: half of it must not be answered. */
+function loadAgain(failed) {
+  for (const pair of held().filter((one) => one === failed || one.isVain)) {
+    letGo(pair, "A clip stopped playing: its pair is loaded again.");
+    addPair(pair.offer);
+  }
+  step();
+}
+
 async function dropBroken(pair) {
-  page.ahead = page.ahead.filter((other) => other !== pair);
-  pair.close();
+  if (!held().includes(pair)) return;
+  letGo(pair);
   const { status, data } = await ask("/api/damaged", { query_id: pair.id });
   if (status === 200 && data.withdrawn) say("A pair could not be shown: its pictures are damaged, and it was taken out.");
-  else if (status === 200) {
+  else if (status === 200 && data.is_drawn) {
     unplayable.add(pair.id);
     say("A pair could not be shown in this browser, and was left out.");
   }
@@ -107,6 +148,8 @@ async function showPair(pair) {
   page.current = pair;
   playback.show(pair.clips);
   const paintedAt = await pair.show();
+  if (wasTaken) page.deafUntil = paintedAt + DEAF_MS;
+  wasTaken = false;
   if (pressed !== null) latencies.push(paintedAt - pressed);
 }
 
@@ -122,7 +165,7 @@ function putBack() {
 
 function answer(choice) {
   const pair = page.current;
-  if (pair === null || !pair.isPainted || page.isStopped) return;
+  if (pair === null || !pair.isPainted || page.isStopped || performance.now() < page.deafUntil) return;
   const labelId = newId();
   page.given = [...page.given, { labelId, offer: pair.offer, choice }].slice(-GIVEN);
   answered.add(pair.id);
@@ -138,7 +181,7 @@ function answer(choice) {
   pair.hide();
   page.current = null;
   page.note = null;
-  markActive();
+  markAnswered();
   step();
   pair.close();
   speak(`${words.answered(choice)}. ${page.current ? "Next pair." : ""}`);
@@ -148,7 +191,7 @@ function undo() {
   if (page.outbox === null || page.isStopped) return;
   const last = page.given.pop();
   page.outbox.add("/api/undo", { new_label_id: newId(), label_id: last?.labelId ?? null });
-  markActive();
+  markAnswered();
   if (last) bringBack(last.offer);
   speak("Taken back.");
 }
@@ -165,21 +208,28 @@ function bringBack(offer) {
 }
 
 function acked(entry, data) {
+  if (page.failed?.status === 0) page.failed = null;
   if (data.you) page.state.you = data.you;
   if (entry.path !== "/api/undo" || entry.body.label_id !== null) return;
   if (data.offer === null) say(data.undone ? "Taken back: that pair comes again soon." : "There is nothing to take back.");
   else bringBack(data.offer); // answered before this page was loaded, so only the server knew which
 }
 
-function refused(entry, error) {
+function refused(entry) {
   page.given = page.given.filter((one) => one.labelId !== entry.body.label_id);
-  say(`An answer could not be stored: ${error}`);
 }
 
-function markActive() {
+/** Of every sign of somebody; who has been away asks at once which pairs are still theirs. */
+function wake() {
+  const wasAway = isAway();
+  activeAt = performance.now();
+  if (wasAway) refill();
+}
+
+function markAnswered() {
   const now = performance.now();
-  if (sessionFrom === null || now - activeAt > REST_MS) sessionFrom = now;
-  activeAt = now;
+  if (sessionFrom === null || now - answeredAt > REST_MS) sessionFrom = now;
+  answeredAt = now;
   if (now - sessionFrom > BREAK_AFTER_MS) {
     page.note = "That was 25 minutes in one go. A short break keeps answers good; everything is kept meanwhile.";
     sessionFrom = now;
@@ -243,29 +293,42 @@ function onClick(event) {
   act(action, event.timeStamp);
 }
 
+function dismiss() {
+  page.outbox.dismiss(page.outbox.refusals());
+  say(null);
+}
+
 function listen() {
+  for (const kind of ["keydown", "pointerdown", "pointermove"]) addEventListener(kind, wake, { capture: true, passive: true });
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return;
+    wake();
+    refill(); // leases run out while nobody looks
+  });
   addEventListener("keydown", onKey);
   for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", onClick);
   $("stage").addEventListener("click", () => playback.toggle());
   $("pause-go").addEventListener("click", () => stop(false));
-  $("banner-ok").addEventListener("click", () => say(null));
+  $("banner-ok").addEventListener("click", dismiss);
   addEventListener("offline", () => {
-    page.outbox.failed = { status: 0 };
+    page.failed = { status: 0 };
     paint();
   });
   addEventListener("online", refill);
   setInterval(() => {
     if (document.hidden) return;
-    if (performance.now() - askedAt > STATE_MS) refill();
+    if (performance.now() - askedAt > (page.failed === null ? STATE_MS : 2_000)) refill();
     else step();
   }, 500);
 }
 
 async function start() {
   const { status, data } = await ask("/api/state");
-  if (status !== 200) {
+  if (status !== 200 || !data.run) {
+    const why = words.whyRefused({ status, error: data.error }, 0);
     $("pause").hidden = false;
-    $("pause-title").textContent = status === 401 ? "Please open your link again" : "No connection to the server";
+    $("pause-title").textContent = why.title;
+    $("pause-text").textContent = why.text;
     setTimeout(start, 2_000);
     return;
   }

@@ -7,12 +7,13 @@ import { newId } from "./dom.js";
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 15_000;
 const ORPHAN_MS = 10_000; // then what another tab left is sent by this one
-const TRY_AGAIN = new Set([0, 401, 403, 408, 421, 425, 429]); // and all from 500 on; everything else is final
+const FINAL = new Set([400, 409, 415]); // with an error of the server's own words; all else may be somebody in its place
 
 export class Outbox {
   /** owner: whose answers, to which run. ask(path, body): see dom.js. events: acked, refused, changed. */
   constructor(owner, ask, events) {
     this.prefix = `prefrl:${owner}:`;
+    this.refusedPrefix = `prefrl-refused:${owner}:`;
     this.ask = ask;
     this.events = events;
     this.store = openStorage();
@@ -32,14 +33,34 @@ export class Outbox {
 
   /** Everything that waits, oldest first. */
   entries() {
-    const keys = this.store.keys().filter((key) => key.startsWith(this.prefix)).sort();
+    return this.read(this.prefix);
+  }
+
+  /** What the server refused for good and nobody has dismissed yet, oldest first; each has its `error`. */
+  refusals() {
+    return this.read(this.refusedPrefix);
+  }
+
+  /** Forgets refusals that were read. */
+  dismiss(refusals) {
+    for (const { key } of refusals) this.store.removeItem(key);
+    this.events.changed();
+  }
+
+  read(prefix) {
+    const keys = this.store.keys().filter((key) => key.startsWith(prefix)).sort();
     return keys.map((key) => ({ key, ...JSON.parse(this.store.getItem(key)) }));
   }
 
   add(path, body) {
     this.lastTime = Math.max(this.lastTime + 1, Date.now());
     const key = this.prefix + String(this.lastTime).padStart(15, "0") + ":" + newId().slice(0, 8);
-    const value = JSON.stringify({ path, body, tab: this.tab, time: this.lastTime });
+    this.keep(key, JSON.stringify({ path, body, tab: this.tab, time: this.lastTime }));
+    this.events.changed();
+    this.flush();
+  }
+
+  keep(key, value) {
     try {
       this.store.setItem(key, value);
     } catch { // the browser's space is used up: memory still holds it until the page is closed
@@ -47,13 +68,11 @@ export class Outbox {
       this.store = MEMORY;
       this.store.setItem(key, value);
     }
-    this.events.changed();
-    this.flush();
   }
 
   flushNow() {
     this.retryMs = FIRST_RETRY_MS;
-    this.flush();
+    return this.flush();
   }
 
   /** Sends what waits, one after the other, until all is stored or the server cannot be reached. */
@@ -65,17 +84,20 @@ export class Outbox {
       let entry;
       while ((entry = this.next()) !== undefined) {
         const { status, data } = await this.ask(entry.path, entry.body);
-        if (TRY_AGAIN.has(status) || status >= 500) {
+        const isStored = status === 200 && isAcknowledged(data);
+        const isRefused = FINAL.has(status) && typeof data.error === "string";
+        if (!isStored && !isRefused) {
           this.failed = { status, error: data.error };
           this.timer = setTimeout(() => this.flush(), this.retryMs);
           this.retryMs = Math.min(2 * this.retryMs, LAST_RETRY_MS);
           return;
         }
+        if (isRefused) this.refuse(entry, data.error);
         this.store.removeItem(entry.key);
         this.failed = null;
         this.retryMs = FIRST_RETRY_MS;
-        if (status === 200) this.events.acked(entry, data);
-        else this.events.refused(entry, data.error ?? `status ${status}`);
+        if (isStored) this.events.acked(entry, data);
+        else this.events.refused(entry);
         this.events.changed();
       }
       this.failed = null;
@@ -86,6 +108,11 @@ export class Outbox {
     }
   }
 
+  /** Keeps what was refused to be read. */
+  refuse({ key, path, body }, error) {
+    this.keep(this.refusedPrefix + key.slice(this.prefix.length), JSON.stringify({ path, body, error }));
+  }
+
   next() {
     return this.entries().find((entry) => entry.tab === this.tab || this.isOrphan(entry));
   }
@@ -94,6 +121,11 @@ export class Outbox {
     if (!this.seenAt.has(key)) this.seenAt.set(key, performance.now());
     return time < Date.now() - ORPHAN_MS || performance.now() - this.seenAt.get(key) >= ORPHAN_MS;
   }
+}
+
+/** Whether that is what the server says once an answer or an undo is durable. */
+function isAcknowledged(data) {
+  return Number.isInteger(data.seq) || typeof data.undone === "boolean";
 }
 
 function tabId() {

@@ -3,14 +3,17 @@ import { element } from "./dom.js";
 import { Clip } from "./clips.js";
 
 export class Pair {
-  /** state: "loading", "ready" or "broken" (nothing of one of its clips can be shown). */
-  constructor(offer, stage) {
+  /**
+   * state: "loading", "ready" or "broken" (nothing of one of its clips can be shown). onFail(pair): called where it was
+   * ready, and one of its clips can be shown no longer.
+   */
+  constructor(offer, stage, onFail) {
     this.offer = offer;
     this.id = offer.query_id;
     this.state = "loading";
     this.isPainted = false;
     this.shownAt = null;
-    this.clips = [new Clip(offer.left), new Clip(offer.right)];
+    this.clips = [offer.left, offer.right].map((facts) => new Clip(facts, () => onFail(this)));
     const sides = [["first", "1", "Left", "Top"], ["second", "2", "Right", "Bottom"]];
     const figures = this.clips.map((clip, i) => figure(clip, ...sides[i]));
     this.element = element("div.pair", { "aria-hidden": "true", "data-query": this.id }, ...figures);
@@ -18,6 +21,11 @@ export class Pair {
     this.settled = Promise.all(this.clips.map((clip) => clip.ready)).then((areReady) => {
       this.state = areReady.every(Boolean) ? "ready" : "broken";
     });
+  }
+
+  /** Whether it would fail as soon as it is played. */
+  get isVain() {
+    return this.clips.some((clip) => clip.isVain);
   }
 
   /** Makes it the one that is seen. */

@@ -3,7 +3,7 @@ import { $, element, write } from "./dom.js";
 import { HELP } from "./keys.js";
 import * as words from "./words.js";
 
-/** page: { state, outbox, current, ahead, given, isStopped, note }, see label.js. */
+/** page: { state, outbox, current, ahead, given, isStopped, failed, note }, see label.js. */
 export function paint(page) {
   paintBanner(page);
   paintPause(page);
@@ -32,22 +32,24 @@ export function speak(text) {
   $("spoken").textContent = text;
 }
 
-function paintBanner({ outbox, note }) {
-  const trouble = outbox === null ? null : words.banner(outbox);
-  $("banner").hidden = trouble === null && note === null;
-  $("banner").classList.toggle("trouble", trouble !== null);
-  write($("banner-text"), trouble ?? note ?? "");
-  $("banner-ok").hidden = trouble !== null;
+function paintBanner({ state, outbox, failed, note }) {
+  const trouble = outbox === null ? null : words.banner(state, outbox, failed);
+  const refused = outbox === null ? null : words.refused(outbox.refusals());
+  const text = [trouble, refused, trouble === null && refused === null ? note : null].filter(Boolean).join(" ");
+  $("banner").hidden = text === "";
+  $("banner").classList.toggle("trouble", trouble !== null || refused !== null);
+  write($("banner-text"), text);
+  $("banner-ok").hidden = trouble !== null && refused === null;
 }
 
-function paintPause({ state, outbox, current, ahead, isStopped }) {
+function paintPause({ state, outbox, current, ahead, isStopped, failed }) {
   $("pause").hidden = current !== null;
   $("pause-go").hidden = !isStopped;
   let why = { title: "One moment", text: "" };
   if (current !== null) why = {};
   else if (isStopped) why = words.stopped(outbox);
   else if (ahead.length) why = { title: "Loading the next pair", text: "" };
-  else if (outbox !== null) why = words.whyWaiting(state, outbox);
+  else if (outbox !== null) why = words.whyWaiting(state, outbox, failed);
   document.body.classList.toggle("ended", Boolean(why.isEnd));
   if (current !== null) return;
   write($("pause-title"), why.title);
