@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from labeling.agent_status import read_status
 from labeling.clip import Clip, ClipError, ClipFiles
+from labeling.label import DamagedStoreError
 from labeling.pictures import ENDINGS, Pictures
-from labeling.store import Store
+from labeling.store import Store, StoreError
 from prefrl import configfile
 from prefrl.drawers import make_drawer
 from prefrl.rundir import RunDir
@@ -46,12 +47,24 @@ def main(args: list[str]) -> int:
     threading.Thread(target=_watch_stdin, args=(closed,), daemon=True).start()
     try:
         drawer = make_drawer(configfile.load(run.config))
-        with Store(run.labels) as store:
-            DrawingWorker(run, store, drawer, kind, closed).work()
+        while not closed.is_set():
+            _work(run, drawer, kind, closed)
     except ValueError as e:  # of ours, and of the leaves, which cannot know UserError
         sys.stderr.write(f"{e}\n")
         return 2
     return 0
+
+
+def _work(run: RunDir, drawer: Drawer, kind: str, closed: threading.Event) -> None:
+    """Draw until it is time to end, or to begin again as the store has refused: it may be locked, or the disk full."""
+    try:
+        with Store(run.labels) as store:
+            DrawingWorker(run, store, drawer, kind, closed).work()
+    except DamagedStoreError:  # which does not pass
+        raise
+    except StoreError as e:
+        sys.stderr.write(f"{e}; trying again\n")
+        closed.wait(_RETRY_SECONDS)
 
 
 class DrawingWorker:

@@ -1,4 +1,4 @@
-"""The drawing worker when it is killed or breaks: what is said of it is its own."""
+"""The drawing worker over what passes, killed and broken: it goes on, or what is said of it is its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from test_prefrl_drawing import run_with_queries, until
 
+from labeling.clip import ClipFiles
+from labeling.failpoints import VARIABLE
+from labeling.store import Store
 from prefrl.drawing_process import MAX_STARTS, DrawingProcess
 
 pytestmark = pytest.mark.slow
@@ -42,3 +45,18 @@ def test_what_a_worker_says_itself_is_quoted_from_its_start_on(tmp_path: Path) -
         assert trouble.startswith("clips cannot be drawn: ")
         assert "env_id" in trouble
         assert drawing._n_starts == 1
+
+
+def test_a_store_that_refuses_for_a_while_ends_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here of a disk that is full when a query with a damaged clip is to be withdrawn."""
+    run, clips = run_with_queries(tmp_path / "run", 1)
+    ClipFiles(run.clips).path(clips[0].clip_id).write_bytes(b"not a clip")
+    monkeypatch.setenv(VARIABLE, "store.commit:enospc")
+    with DrawingProcess(run.path, "frames", run.drawing_log) as drawing, Store(run.labels) as store:
+        first = drawing._process
+        assert first is not None
+        until(lambda: bool(store.withdrawals()) or first.poll() is not None, "the withdrawal")
+        assert drawing.trouble() is None
+        assert drawing._process is first
+        assert list(store.withdrawals()) == ["q0"]
+    assert "No space left on device; trying again" in run.drawing_log.read_text()
