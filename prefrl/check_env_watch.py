@@ -58,5 +58,5 @@ def tell_check(name: str) -> None:
 def called() -> Called:
     """What was told last."""
     begun, limit, step, check, what = _LAYOUT.unpack_from(_told)
-    names = (name.rstrip(b"\0").decode(errors="ignore") for name in (check, what))
-    return Called(*names, begun, limit, step)
+    check, what = (name.rstrip(b"\0").decode(errors="ignore") for name in (check, what))
+    return Called(check, what, begun, limit, step)
