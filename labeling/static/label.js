@@ -11,6 +11,7 @@ const MOST_IDS = 64; // in one list that is sent
 const AHEAD = 3; // pairs loaded beside the one on the screen
 const GIVEN = 50; // answers that this page can take back without asking the server which they were
 const DOUBLE_CLICK_MS = 300;
+const GONE = "That pair was answered elsewhere, given to somebody else, or taken out meanwhile.";
 const BREAK_AFTER_MS = 25 * 60_000;
 const REST_MS = 3 * 60_000; // who has not answered for this long has had a break
 const KEEP_LEASES_MS = 10 * 60_000; // of someone who does nothing; then others may have their pairs
@@ -87,7 +88,7 @@ async function refill() {
 /** Lets go of pairs that are somebody else's by now, as after a night of this computer. */
 function dropGone(pairs, gone) {
   for (const pair of pairs) {
-    if (gone.includes(pair.id) && held().includes(pair)) letGo(pair, "Somebody else has that pair by now. Here is another.");
+    if (gone.includes(pair.id) && held().includes(pair)) letGo(pair, GONE);
   }
 }
 
@@ -148,8 +149,10 @@ async function showPair(pair) {
   page.current = pair;
   playback.show(pair.clips);
   const paintedAt = await pair.show();
-  if (wasTaken) page.deafUntil = paintedAt + DEAF_MS;
-  wasTaken = false;
+  if (page.current === pair && wasTaken) {
+    page.deafUntil = paintedAt + DEAF_MS;
+    wasTaken = false;
+  }
   if (pressed !== null) latencies.push(paintedAt - pressed);
 }
 
