@@ -93,7 +93,7 @@ class Label:
     query_id: str
     """The query answered."""
     labeler: str
-    """Who answered: "window", a name on the web page, "teacher:oracle", ..."""
+    """Who answered: "oracle" or another teacher, a person's name, or "function:" and a name."""
     choice: Choice
     """In the query's own order of sides, also where the labeler saw them swapped."""
     swapped: bool = False

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labeling import backups, disk, durable, schema
+from labeling import backups, disk, durable, half_writes, schema
 from labeling.failpoints import failpoint
 from labeling.label import DamagedStoreError, StoreError
 from labeling.refill import add_salvaged, mark_lost_queries
@@ -161,7 +161,12 @@ def _salvage_copy(kept: Path) -> Salvaged:
         for ending in ("", *_BESIDE):
             if (source := kept.with_name(kept.name + ending)).exists():
                 shutil.copyfile(source, Path(folder) / source.name)
-        return salvage(Path(folder) / kept.name)
+        copy = Path(folder) / kept.name
+        try:
+            half_writes.refuse_foreign_journal(copy)
+        except StoreError:  # no store of ours has such a journal: what it would play back is not worth its harm
+            copy.with_name(f"{copy.name}-journal").unlink()
+        return salvage(copy)
 
 
 def _copy_newest_good(path: Path, to: Path) -> Path | None:

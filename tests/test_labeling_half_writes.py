@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from labeling import schema
+from labeling.recover import _salvage_copy
 from labeling.store import Store, StoreError
 
 pytestmark = pytest.mark.skipif(
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WRITING = """
 import os, signal, sys
 from stores import make_query
+from labeling.recover import _salvage_copy
 from labeling.store import Store
 
 with Store(sys.argv[1]) as store:
@@ -79,18 +81,30 @@ def test_where_the_folder_cannot_be_written_one_line_says_what_to_do(tmp_path: P
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("opener", [Store, Store.open_read_only])
-def test_a_journal_that_names_another_file_deletes_nothing(tmp_path: Path, opener: Callable[[Path], Store]) -> None:
-    """As whoever sends a run folder could write one: SQLite deletes the file that it names."""
-    path = kill_in_a_commit(tmp_path)
-    victim = tmp_path / "victim.txt"
+def store_with_a_foreign_journal(folder: Path) -> tuple[Path, Path]:
+    """As whoever sends a run folder could write one; the store, and the file that SQLite would delete."""
+    path = kill_in_a_commit(folder)
+    victim = folder / "victim.txt"
     victim.write_text("precious")
     name = bytes(victim)
     lock_page = 2**30 // 4096 + 1
     with journal_of(path).open("ab") as journal:
         journal.write(struct.pack(">I", lock_page) + name + struct.pack(">II", len(name), sum(name)))
         journal.write(bytes.fromhex("d9d505f920a163d7"))
+    return path, victim
+
+
+@pytest.mark.parametrize("opener", [Store, Store.open_read_only])
+def test_a_journal_that_names_another_file_deletes_nothing(tmp_path: Path, opener: Callable[[Path], Store]) -> None:
+    path, victim = store_with_a_foreign_journal(tmp_path)
     with pytest.raises(StoreError, match="got one that names another file, which SQLite would delete") as refused:
         opener(path)
     assert "\n" not in str(refused.value)
     assert victim.read_text() == "precious"
+
+
+def test_salvaging_leaves_the_file_alone_that_such_a_journal_names(tmp_path: Path) -> None:
+    path, victim = store_with_a_foreign_journal(tmp_path)
+    _salvage_copy(path)
+    assert victim.read_text() == "precious"
+    assert journal_of(path).exists()  # of the damaged store nothing is changed
