@@ -83,7 +83,7 @@ def test_a_pair_whose_pictures_are_to_be_drawn_again_comes_later(browser: Browse
         damaged: list[dict[str, Any]] = []
         page.on("response", lambda found: damaged.append(found.json()) if "/api/damaged" in found.url else None)
         page.keyboard.press("u")
-        until(lambda: page.wait_for_timeout(50) is None and damaged == [{"withdrawn": False, "is_drawn": False}])
+        until(lambda: page.evaluate("true") and damaged == [{"withdrawn": False, "is_drawn": False}])
         for path, data in kept.items():  # the facts last, as the worker writes them
             if path.suffix != ".json":
                 path.write_bytes(data)

@@ -9,7 +9,7 @@ from typing import Any
 import open_page
 import pytest
 from open_page import SEEN, enter, given, press, query_on, status, wait_for_other_pair
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from web_people import Invited
 from web_site import Server, Site, make_site, running, until
 
@@ -22,10 +22,15 @@ site, server = open_page.site, open_page.server
 MINUTE_MS = 60_000
 
 
-def asked(page: Page) -> list[dict[str, Any]]:
+def asked(page: Page) -> list[Any]:
     """The bodies of all requests for pairs from now on, as they come."""
-    found: list[dict[str, Any]] = []
-    page.on("request", lambda request: found.append(request.post_data_json) if "/api/next" in request.url else None)
+    found: list[Any] = []
+
+    def note(request: Request) -> None:
+        if "/api/next" in request.url:
+            found.append(request.post_data_json)
+
+    page.on("request", note)
     return found
 
 
@@ -45,7 +50,8 @@ def test_who_waits_for_longer_than_leases_are_kept_still_gets_the_next_pair(brow
         context.clock.fast_forward(30 * MINUTE_MS)
         bodies = asked(page)
         site.add_queries(0, 1)
-        until(lambda: context.clock.fast_forward(2000) is None and page.locator(SEEN).count() == 1)
+        while not page.locator(SEEN).count():
+            context.clock.fast_forward(2000)
         assert bodies[-1]["n"] > 0
         context.close()
 
@@ -61,7 +67,8 @@ def test_who_leaves_a_pair_gives_it_back_asks_for_nothing_more_and_is_told_if_it
         first = query_on(page)
         bodies = asked(page)
         context.clock.fast_forward(11 * MINUTE_MS)
-        until(lambda: context.clock.fast_forward(500) is None and bool(bodies) and bodies[-1]["hold"] == [])
+        while not bodies or bodies[-1]["hold"]:
+            context.clock.fast_forward(500)
         n_before = len(bodies)
         for _ in range(120):  # a minute of the page's clock
             context.clock.run_for(500)
@@ -166,7 +173,7 @@ def test_why_there_is_no_pair_is_said_as_it_is(browser: Browser, tmp_path: Path,
         status(site, "ended")
         expect(title).to_have_text("The run has ended")
     bodies = asked(page)
-    until(lambda: page.wait_for_timeout(50) is None and len(bodies) >= 2)  # of a server that is gone
+    until(lambda: page.evaluate("true") and len(bodies) >= 2)  # of a server that is gone
     expect(title).to_have_text("The run has ended")
     expect(text).to_have_text("Thank you: the agent learned from 1 answer of yours.")
     expect(page.locator("#banner")).to_be_hidden()

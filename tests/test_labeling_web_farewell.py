@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +16,14 @@ from labeling import web
 from labeling.agent_status import AgentStatus
 from labeling.web import WebSettings, listen, serve
 
-AGENT = {"steps": 1, "total_steps": 2, "labels": 0, "total_labels": 1, "process_id": 1, "updated_at_utc_ms": 1}
+AGENT: dict[str, Any] = {
+    "steps": 1,
+    "total_steps": 2,
+    "labels": 0,
+    "total_labels": 1,
+    "process_id": 1,
+    "updated_at_utc_ms": 1,
+}
 
 
 @contextmanager
