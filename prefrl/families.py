@@ -44,4 +44,4 @@ def preset_for(env_id: str, device: str) -> str:
 def presets_of(preset: str, labeler: str, *, is_few: bool) -> list[str]:
     """A preset with what it is laid over, and what is laid over it: for few answers, and for people."""
     names = ["robots", "robots-few"] if preset == "robots-few" or (preset == "robots" and is_few) else [preset]
-    return [*names, "people"] if labeler in PEOPLE and preset != "people" else names
+    return [*names, "people"] if labeler in PEOPLE else names
