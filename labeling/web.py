@@ -92,7 +92,7 @@ def serve(
             said=said,
         )
         server = make_server(make_app(routes, port=port, rules=rules))
-        for line in [*links(settings, port, tokens), *_warnings(settings)]:
+        for line in [*_for_the_proxy(settings, port), *links(settings, port, tokens), *_warnings(settings)]:
             said(line)
         with _stopping(server, stop, routes.last_seen):
             server.run(sockets=[listener])
@@ -114,12 +114,24 @@ def make_app(routes: Routes, *, port: int, rules: GuardRules) -> ASGIApp:
 
 def links(settings: WebSettings, port: int, tokens: Mapping[str, str]) -> list[str]:
     """One line for each person, with the link that lets them in."""
-    host = settings.allowed_hosts[0] if settings.allowed_hosts else settings.host
+    own = _own_url(settings.allowed_hosts[0] if settings.allowed_hosts else settings.host, port)
+    url = settings.public_url.removesuffix("/") or own
+    return [f"{name}: {url}{join_path(token)}" for name, token in tokens.items()]
+
+
+def _own_url(host: str, port: int) -> str:
+    """Where browsers reach this server without a proxy."""
     if host in _ALL_INTERFACES:
         host = socket.gethostname()
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
-    return [f"{name}: http://{host}:{port}{join_path(token)}" for name, token in tokens.items()]
+    return f"http://{host}:{port}"
+
+
+def _for_the_proxy(settings: WebSettings, port: int) -> list[str]:
+    """Where the proxy finds what it shows: the links no longer say it."""
+    own = _own_url(settings.host, port)
+    return [f"The proxy at {settings.public_url} finds the page at {own}/"] if settings.public_url else []
 
 
 def check_hosts(settings: WebSettings) -> None:
@@ -140,11 +152,14 @@ def _rules(settings: WebSettings) -> GuardRules:
         if parsed is None:
             raise WebError(f"expected a host name or address without port or path, got {name!r:.80}")
     allowed = LOOPBACK_NAMES | {name for name in known if name is not None}
-    return GuardRules(host_names=allowed, any_address=settings.host in _ALL_INTERFACES)
+    public = settings.public_origin
+    if public is not None:
+        allowed |= {public[1]}
+    return GuardRules(host_names=allowed, any_address=settings.host in _ALL_INTERFACES, public_origin=public)
 
 
 def _warnings(settings: WebSettings) -> list[str]:
-    if settings.host in LOOPBACK_NAMES:
+    if settings.host in LOOPBACK_NAMES and not settings.public_url.startswith("http:"):
         return []
     return [
         "These links are plain HTTP: who listens on the network can read tokens and answers. On a network that is not "

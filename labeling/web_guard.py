@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Guard", "GuardRules", "RateLimit", "header", "host_name", "refuse"]
+__all__ = ["Guard", "GuardRules", "RateLimit", "header", "host_name", "origin_of", "refuse"]
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -45,6 +45,8 @@ class GuardRules:
     any_address: bool = False
     """Whether every IP address will do as well. Rebinding needs a name to rebind, so this is safe; it is for servers
     that listen on all interfaces."""
+    public_origin: tuple[str, str, int] | None = None
+    """Where a proxy shows the page, which may not pass on the name that the browser called it by; see `origin_of`."""
     max_body_bytes: int = 16 * 1024
     body_seconds: float = 10.0
     """Time to send a whole body in."""
@@ -75,7 +77,7 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._check_host(scope) or _check_fetch_metadata(scope)
         if refusal is None and scope["method"] not in ("GET", "HEAD"):
-            refusal = _check_origin(scope) or _check_json(scope)
+            refusal = _check_origin(scope, self._rules.public_origin) or _check_json(scope)
         if refusal is None and _declared_length(scope) > self._rules.max_body_bytes:
             refusal = (413, f"expected a body of at most {self._rules.max_body_bytes} bytes")
         if refusal is None and scope["method"] not in ("GET", "HEAD"):
@@ -198,7 +200,14 @@ def _check_fetch_metadata(scope: Scope) -> tuple[int, str] | None:
     return 403, "requests from other sites are refused"
 
 
-def _check_origin(scope: Scope) -> tuple[int, str] | None:
+def origin_of(url: str) -> tuple[str, str, int] | None:
+    """Scheme, name and port of an http or https URL without a path; None if it is something else."""
+    match = _ORIGIN.fullmatch(url)
+    parsed = _authority(match[2], _DEFAULT_PORTS[match[1]]) if match is not None else None
+    return None if match is None or parsed is None else (match[1], *parsed)
+
+
+def _check_origin(scope: Scope, public: tuple[str, str, int] | None) -> tuple[int, str] | None:
     """What changes something must come from this server's own page.
 
     Browsers send Origin with every such request; Sec-Fetch-Site, which came first, only over https and on localhost.
@@ -208,10 +217,10 @@ def _check_origin(scope: Scope) -> tuple[int, str] | None:
         if header(scope, b"sec-fetch-site") is not None:  # same-origin or none, by the check before
             return None
         return 403, "expected an Origin header that names this server"
-    match = _ORIGIN.fullmatch(origin)
-    if match is not None:
-        port = _DEFAULT_PORTS[match[1]]
-        if _authority(match[2], port) == _authority(header(scope, b"host") or "", port):
+    found = origin_of(origin)
+    if found is not None:
+        host = _authority(header(scope, b"host") or "", _DEFAULT_PORTS[found[0]])
+        if found[1:] == host or found == public:
             return None
     return 403, "requests from other sites are refused"
 

@@ -25,10 +25,6 @@ from prefrl.patience import when_there_is_room
 from prefrl.pool import Cuts, Pool
 from prefrl.queries import STRATEGIES, Candidates, Chosen, IndexArray, choose, uniform
 from prefrl.reward_model import RewardModel
-from prefrl.strata import evenly, strata
-
-_LEAST_CLIPS = 400
-"""Clips that are looked at to draw stratified candidates from, so that what is rare is among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,13 +191,8 @@ class Asker:
         name = self.config.strategy if fitted else "uniform"  # B-Pref, too, begins uniformly
         strategy = STRATEGIES[name]
         n_candidates = n if strategy is uniform else n * self.config.candidate_factor
-        if fitted and self.config.stratified:
-            even, spread = self._candidates(n, pool), self._stratified(n_candidates, pool)
-            left, right = (a.joined_by(b) for a, b in zip(even, spread, strict=True))
-        else:
-            left, right = self._candidates(n_candidates, pool)
-        candidates, n_even = self._numbers(left, right, pool), len(left) - n_candidates
-        chosen = choose(strategy, candidates, n, self.config.random_share, self.rng, n_even=n_even)
+        left, right = self._candidates(n_candidates, pool)
+        chosen = choose(strategy, self._numbers(left, right, pool), n, self.config.random_share, self.rng)
         return (left.take(chosen.index), right.take(chosen.index)), chosen, name
 
     def _candidates(self, n: int, pool: Pool) -> tuple[Cuts, Cuts]:
@@ -220,21 +211,6 @@ class Asker:
             f"expected two different clips of {n_steps} steps, found one alone in the {pool.n_steps} steps held of "
             "each environment; use shorter clips or longer rollouts"
         )
-
-    def _stratified(self, n: int, pool: Pool) -> tuple[Cuts, Cuts]:
-        """Pairs of different clips of recent behaviour, drawn evenly over the range of their learned returns."""
-        n_steps = self.facts.n_steps
-        clips = pool.sample(max(_LEAST_CLIPS, 4 * n), n_steps, self.rng, self.recent_steps(pool))
-        stratum = strata(self.model.rewards(pool.obs(clips, n_steps), pool.actions(clips, n_steps)).sum(axis=1))
-        left, right = evenly(stratum, n, self.rng), evenly(stratum, n, self.rng)
-        for _ in range(100):
-            same = (clips.envs[left] == clips.envs[right]) & (clips.starts[left] == clips.starts[right])
-            if not same.any():
-                break
-            right[same] = evenly(stratum, int(same.sum()), self.rng)
-        else:  # hardly anything but the same few clips
-            return self._candidates(n, pool)
-        return clips.take(left), clips.take(right)
 
     def _numbers(self, left: Cuts, right: Cuts, pool: Pool) -> Candidates:
         """What strategies may read of the pairs; what none reads is never computed."""

@@ -22,7 +22,7 @@ from prefrl.families import PEOPLE, family
 from prefrl.fit import Fitter
 from prefrl.guard import Guard
 from prefrl.labelers import FunctionLabeler, Labeler, LabelFunction, PeopleLabeler, TeacherLabeler
-from prefrl.learn import is_image_space, make_ppo
+from prefrl.learn import make_ppo
 from prefrl.loop import LabelBudget, PreferenceLoop
 from prefrl.machine_memory import check_labels_fit, check_model_fits
 from prefrl.queue import PeopleQueue
@@ -75,20 +75,14 @@ def check_memory(config: Config, world: World, clip_steps: int) -> None:
 
 
 def check_reward_model(config: Config, world: World) -> None:
-    """Make sure that the reward model's settings are for a network that this world has, and that it fits.
+    """Make sure that the reward model that is asked for fits into memory.
 
     Raises:
-        UserError: They are not.
+        UserError: It does not.
     """
-    space, settings = world.venv.observation_space, config.reward_model
-    on_vectors = {"linear-skip": settings.linear_skip, "dynamics": settings.dynamics > 0}
-    for name, is_on in on_vectors.items():
-        if is_on and is_image_space(space):
-            raise UserError(
-                f"expected --reward-model.{name} with observations that are vectors, got frames; leave it out"
-            )
+    space = world.venv.observation_space
     assert isinstance(space, spaces.Box)  # worlds give arrays; others were refused as they were made
-    check_model_fits(settings, Inputs.of(space, world.venv.action_space, world.n_stack))
+    check_model_fits(config.reward_model, Inputs.of(space, world.venv.action_space, world.n_stack))
 
 
 def make_labeler(config: Config, function: LabelFunction | None, seed: int) -> Labeler:
@@ -192,7 +186,6 @@ def _label_budget(config: Config) -> LabelBudget:
         hyperbolic_steps=queries.hyperbolic_steps,
         round_steps=queries.round_steps,
         end_steps=math.ceil(config.total_timesteps / rollout_steps) * rollout_steps,
-        explore_steps=queries.explore_steps,
         first_round_steps=first_round,
     )
 
@@ -204,8 +197,7 @@ def _rounds(total_steps: int, rollout_steps: int, queries: QueryConfig, *, with_
     """
     n_rollouts = math.ceil(total_steps / rollout_steps)
     wait = 0 if with_people else queries.first_round_steps
-    first = max(math.ceil(wait / rollout_steps), queries.explore_steps // rollout_steps + 1)
-    first = min(n_rollouts, first)
+    first = min(n_rollouts, max(1, math.ceil(wait / rollout_steps)))
     between = 1 if with_people else math.ceil(queries.round_steps / rollout_steps)
     last = first + (n_rollouts - first) // between * between
     return first * rollout_steps, last * rollout_steps

@@ -18,25 +18,16 @@ _LEARNING_ONLY = frozenset({"labeler", "total_labels", "labels_from", "clips", "
 _LEARNING_ONLY_INNER = frozenset({"ppo.normalize_learned"})
 """Settings that a run on the score does not read, whole tables and single ones."""
 _OFF: dict[str, Any] = {
-    "queries.stratified": False,
     "world.own_process": True,
     "world.step_timeout": 60.0,
     "world.restarts": 3,
-    "queries.explore_steps": 0,
     "queries.first_round_steps": 0,
     "reward_model.min_batches": 0,
-    "reward_model.linear_skip": False,
-    "reward_model.crop": 1.0,
-    "reward_model.center": 0.0,
-    "reward_model.smooth": 0.0,
-    "reward_model.dynamics": 0.0,
     "reward_model.pseudo_labels": 0.0,
     "reward_model.pseudo_confidence": 0.99,
     "reward_model.pseudo_weight": 1.0,
     "reward_model.warm_start": True,
     "reward_model.shrink": 1.0,
-    "reward_model.reward_clip": 0.0,
-    "reward_model.uncertainty": 0.0,
     "ppo.normalize_learned": False,
 }
 """Settings that leave everything as it was before there was such a setting: with it a cell is still the same one."""

@@ -51,12 +51,6 @@ def check_names(config: Config, *, own_labeler: bool, is_here: bool = True) -> N
             f"expected --reward-model.min-batches to be at most --reward-model.max-batches {most:,} (0: no limit), got "
             f"{fewest:,}; raise the one or lower the other"
         )
-    explore, total = config.queries.explore_steps, config.total_timesteps
-    if config.reward == "preferences" and explore >= total:
-        raise UserError(
-            f"expected --queries.explore-steps below --total-timesteps {total:,}, got {explore:,}, with which nobody "
-            "would ever be asked; lower it"
-        )
     if config.ppo.n_steps * config.world.n_envs < 2:
         raise UserError("expected a rollout of at least 2 steps, got --ppo.n-steps 1 of --world.n-envs 1; raise one")
 
@@ -146,7 +140,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "queries.hyperbolic_steps": _FROM_1,
     "queries.initial_share": _SHARE,
     "queries.label_window": _SHARE,
-    "queries.explore_steps": (0, math.inf),
     "queries.round_steps": _FROM_1,
     "queries.first_round_steps": (0, math.inf),
     "reward_model.members": _FROM_1,
@@ -160,15 +153,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     "reward_model.epochs": _FROM_1,
     "reward_model.min_batches": (0, math.inf),
     "reward_model.max_batches": (0, math.inf),
-    "reward_model.crop": (0.01, 1),
     "reward_model.shrink": _SHARE,
-    "reward_model.center": (0, math.inf),
-    "reward_model.smooth": (0, math.inf),
-    "reward_model.dynamics": (0, math.inf),
     "reward_model.pseudo_labels": (0, math.inf),
     "reward_model.pseudo_confidence": (0.5, 1),
     "reward_model.pseudo_weight": _ABOVE_0,
-    "reward_model.reward_clip": (0, math.inf),
     "reward_model.patience": _FROM_1,
     "reward_model.l2": (0, math.inf),
     "reward_model.l2_rate": (0, 1),

@@ -65,9 +65,6 @@ class QueryConfig:
     disagreement); near_on_policy (the newest behaviour)."""
     candidate_factor: int = 10
     """Candidates drawn for each query that is asked [DRLHP section 2.2.4: 10]."""
-    stratified: bool = False
-    """Draw candidates evenly over the range of learned returns instead of over time, so that rare behaviour is asked
-    about, too; the first queries and the random share are drawn over time all the same."""
     random_share: float = 0.1
     """Share of queries picked uniformly whatever the strategy, and logged so, to judge the strategy by later."""
     recent_steps: int = 40_000
@@ -80,8 +77,6 @@ class QueryConfig:
     """Share of the labels asked about the untrained policy, before it learns at all [DRLHP appendix A.1: 25%]."""
     label_window: float = 0.4
     """All labels are asked within this share of the training steps: a reward that moves late costs return."""
-    explore_steps: int = 0
-    """Agent steps before the first query in which the agent is rewarded for states unlike others [PEBBLE]; 0: none."""
     round_steps: int = 4096
     """Agent steps between two rounds of asking and fitting."""
     first_round_steps: int = 0
@@ -103,16 +98,6 @@ class RewardModelConfig:
     """Frames are averaged over squares of this side before the network on frames sees them (1: as they are)."""
     error_rate: float = 0.1
     """Share of answers taken to be uniformly random [DRLHP section 2.2.3: 0.1]."""
-    linear_skip: bool = False
-    """Add a linear function of the inputs to the network on vectors, whose own last layer begins at zero."""
-    crop: float = 1.0
-    """Least share of a clip's steps that a gradient step looks at, cut anew each time [SURF: 0.9]; 1: all of them."""
-    center: float = 0.0
-    """Penalty on the mean square of the reward, a prior of zero [Ibarz appendix A.3]."""
-    smooth: float = 0.0
-    """Penalty on the mean square of the reward's change from one step to the next."""
-    dynamics: float = 0.0
-    """Weight of predicting the next observation from the last hidden layer, so that its features know the world."""
     pseudo_labels: float = 0.0
     """Unlabeled pairs that join a fit for every label, where the ensemble before it is sure of them [SURF: 4]."""
     pseudo_confidence: float = 0.99
@@ -153,11 +138,6 @@ class RewardModelConfig:
     reward_std: float = 1.0
     """Standard deviation of each member's reward over the labeled clips [DRLHP: 1 for robots, 0.05 for Atari]; of
     no matter to the agent where `ppo.normalize_learned` is on, as it is for robots."""
-    reward_clip: float = 0.0
-    """Largest size of the learned reward, in those standard deviations; 0: none."""
-    uncertainty: float = 0.0
-    """How many standard deviations of the members are added to their mean: above 0 a bonus for what they disagree on
-    [RUNE], below 0 a penalty."""
 
 
 @dataclass(frozen=True)
@@ -253,6 +233,8 @@ class PeopleConfig:
     """Port of the page."""
     allowed_hosts: Annotated[tuple[str, ...], tyro.conf.arg(aliases=("--allowed-host",))] = ()
     """Names by which browsers may reach the page, where that is not the host itself."""
+    public_url: Annotated[str, tyro.conf.arg(aliases=("--public-url",))] = ""
+    """Where a proxy or a tunnel shows the page, https://lab.example; the links begin with it."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from labeling import plain_files
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.foreign_config import check_config, check_settings
+from prefrl.removed_settings import was_removed
 from prefrl.spelling import nearest, nearest_or_all
 
 _MAX_RUN_CONFIG_BYTES = 2**18
@@ -67,7 +68,8 @@ def overlay(config: _C, settings: dict[str, Any], source: str) -> _C:
     """The config with these settings laid over it.
 
     Raises:
-        UserError: A key that is not in the config (the nearest is named), or a value of another type.
+        UserError: A key that is not in the config (the nearest is named; see also `removed_settings`), or a value of
+            another type.
     """
     assert dataclasses.is_dataclass(config)
     assert not isinstance(config, type)
@@ -75,6 +77,8 @@ def overlay(config: _C, settings: dict[str, Any], source: str) -> _C:
     hints = get_type_hints(type(config))
     changes: dict[str, Any] = {}
     for key, value in settings.items():
+        if was_removed(config, key, value, source):
+            continue
         if key not in known:
             raise UserError(f"unknown key {key!r} in {source}{nearest_or_all(key, known)}")
         old = getattr(config, key)

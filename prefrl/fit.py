@@ -63,7 +63,7 @@ class Fitter:
         self.generator = torch.Generator().manual_seed(seed)
         self.l2 = torch.full((config.members,), config.l2, device=model.device)
         self.n_fits = 0
-        self._step = FitStep(model, config, self.generator)
+        self._step = FitStep(model, config)
         # As they come from the seed: also in a run that is resumed, which puts other weights in later.
         self._initial = [p.detach().clone() for p in model.net.parameters()]
 

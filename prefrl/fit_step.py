@@ -20,13 +20,11 @@ class FitStep:
     Args:
         model: The ensemble.
         config: Its settings.
-        generator: Of the stretches that clips are cropped to.
     """
 
-    def __init__(self, model: RewardModel, config: RewardModelConfig, generator: torch.Generator) -> None:
+    def __init__(self, model: RewardModel, config: RewardModelConfig) -> None:
         self.model = model
         self.config = config
-        self.generator = generator
         self.labels_at_once = config.batch_size
 
     def take(self, data: LabelTensors, batch: Tensor, optimizer: torch.optim.Optimizer, l2: Tensor) -> Tensor:
@@ -39,11 +37,10 @@ class FitStep:
         Raises:
             LearnerFault: Not even one label fits.
         """
-        inside = self._crop(data.actions.shape[2], len(batch))
         while True:
             optimizer.zero_grad(set_to_none=True)
             try:
-                sums = self._add_gradients(data, batch, inside, l2)
+                sums = self._add_gradients(data, batch, l2)
             except torch.OutOfMemoryError as e:
                 self._halve(len(batch), e)
                 continue
@@ -66,62 +63,27 @@ class FitStep:
             stacklevel=2,
         )
 
-    def _add_gradients(self, data: LabelTensors, batch: Tensor, inside: Tensor | None, l2: Tensor) -> Tensor:
+    def _add_gradients(self, data: LabelTensors, batch: Tensor, l2: Tensor) -> Tensor:
         n_labels = len(batch)
-        if n_labels <= self.labels_at_once:
-            return self._part(data, batch, inside, data.weights[:, batch].sum(1), l2, 1.0)
         total = data.weights[:, batch].sum(1)
         sums = torch.zeros(4, self.model.members, device=self.model.device)
         for first in range(0, n_labels, self.labels_at_once):
-            part = slice(first, first + self.labels_at_once)
-            labels = batch[part]
             # The penalty on the weights is the step's, and not each part's.
             own_l2 = l2 if first == 0 else torch.zeros_like(l2)
-            share = len(labels) / n_labels
-            sums += self._part(data, labels, None if inside is None else inside[part], total, own_l2, share)
+            sums += self._part(data, batch[first : first + self.labels_at_once], total, own_l2)
         return sums
 
-    def _part(
-        self, data: LabelTensors, batch: Tensor, inside: Tensor | None, total: Tensor, l2: Tensor, share: float
-    ) -> Tensor:
-        """Add the gradients of a part, `share` of a step whose labels weigh `total` (K,)."""
+    def _part(self, data: LabelTensors, batch: Tensor, total: Tensor, l2: Tensor) -> Tensor:
+        """Add the gradients of a part of a step whose labels weigh `total` (K,)."""
         rewards = data.rewards(self.model, batch)  # (K, b, 2, T)
         losses = preference_loss(preference_logits(rewards), data.prob_left[batch], self.config.error_rate)
         weights = data.weights[:, batch]  # (K, b)
         trained = (losses * weights).sum(1)
-        loss = trained
-        if inside is not None:
-            cropped = preference_logits(rewards * inside)
-            loss = (preference_loss(cropped, data.prob_left[batch], self.config.error_rate) * weights).sum(1)
-        loss = loss / total.clamp(min=1.0) + l2 * self._squares() + share * self._penalty(rewards)
-        if self.config.dynamics:
-            rows = data.rows[batch]
-            dynamics = self.model.dynamics_loss(data.obs[rows], data.actions[rows])
-            loss = loss + share * (self.config.dynamics * dynamics)
+        loss = trained / total.clamp(min=1.0) + l2 * self._squares()
         loss.sum().backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
         left_out = (weights == 0).float()
         with torch.no_grad():
             return torch.stack([trained, weights.sum(1), (losses * left_out).sum(1), left_out.sum(1)])
-
-    def _crop(self, n_steps: int, n_labels: int) -> Tensor | None:
-        """Which steps of each clip count, (b, 2, T): one length for all, places of their own; None: all."""
-        shortest = max(1, round(self.config.crop * n_steps))
-        if shortest == n_steps:
-            return None
-        length = int(torch.randint(shortest, n_steps + 1, (), generator=self.generator))
-        first = torch.randint(0, n_steps - length + 1, (2 * n_labels, 1), generator=self.generator)
-        steps = torch.arange(n_steps)
-        inside = (steps >= first) & (steps < first + length)
-        return inside.reshape(-1, 2, n_steps).to(self.model.device)
-
-    def _penalty(self, rewards: Tensor) -> Tensor | float:
-        """Each member's penalty for rewards far from zero and for sudden ones, (K,)."""
-        penalty: Tensor | float = 0.0
-        if self.config.center:
-            penalty = penalty + self.config.center * rewards.square().mean(dim=(1, 2, 3))
-        if self.config.smooth:
-            penalty = penalty + self.config.smooth * rewards.diff(dim=-1).square().mean(dim=(1, 2, 3))
-        return penalty
 
     def _squares(self) -> Tensor:
         """Sum of squared weights of each member, biases left alone; (K,)."""

@@ -18,7 +18,6 @@ from prefrl.answers import Answers
 from prefrl.asking import Asker
 from prefrl.episodes import EpisodeReturns
 from prefrl.errors import UserError
-from prefrl.explore import novelty
 from prefrl.fit import FitReport, Fitter
 from prefrl.guard import Guard
 from prefrl.queue import PeopleQueue
@@ -44,8 +43,6 @@ class LabelBudget:
     """Agent steps between two rounds."""
     end_steps: int
     """Agent steps at the end of the last rollout."""
-    explore_steps: int = 0
-    """Agent steps before the first query, in which the agent is rewarded for states unlike others."""
     first_round_steps: int = 0
     """Agent steps before the first round where a labeler answers at once."""
 
@@ -114,9 +111,6 @@ class PreferenceLoop:
         """
         # Collect: the recorder has written the rollout into the pool.
         steps = self.agent.num_timesteps
-        if steps <= self.budget.explore_steps:
-            self.watch.switch("score")
-            return self._count(novelty(self.recorder.pool, n_steps))
         if (self.queue is not None or steps >= self.next_round_at) and self._can_ask(steps):
             self.next_round_at = steps + self.budget.round_steps
             if self.queue is not None:

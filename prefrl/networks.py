@@ -49,41 +49,17 @@ class EnsembleMLP(nn.Module):
         n_in: Length of a vector.
         hidden: Units of each hidden layer.
         generator: Of the initial weights.
-        linear_skip: Add a linear function of the input; the last layer of the rest then begins at zero.
-        n_next: Length of the observation that `next_obs` predicts; 0: it predicts none.
     """
 
-    def __init__(
-        self,
-        members: int,
-        n_in: int,
-        hidden: Sequence[int],
-        generator: torch.Generator,
-        *,
-        linear_skip: bool = False,
-        n_next: int = 0,
-    ) -> None:
+    def __init__(self, members: int, n_in: int, hidden: Sequence[int], generator: torch.Generator) -> None:
         super().__init__()
         sizes = [n_in, *hidden, 1]
         self.layers = nn.ModuleList(EnsembleLinear(members, a, b, generator) for a, b in pairwise(sizes))
-        self.skip = EnsembleLinear(members, n_in, 1, generator) if linear_skip else None
-        self.next = EnsembleLinear(members, sizes[-2], n_next, generator) if n_next else None
-        if linear_skip:
-            nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]  # a module's attribute, typed as any
-            nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]  # the same
 
     def forward(self, x: Tensor) -> Tensor:
         """Rewards of every member."""
         out: Tensor = self.layers[-1](self.units(x))
-        if self.skip is not None:
-            out = out + self.skip(x)
         return out.squeeze(-1)
-
-    def next_obs(self, x: Tensor) -> Tensor:
-        """The change of the observation that every member expects in this step, (N, n_in) -> (K, N, n_next)."""
-        assert self.next is not None
-        change: Tensor = self.next(self.units(x))
-        return change
 
     def units(self, x: Tensor) -> Tensor:
         """The last hidden layer of every member, (N, n_in) -> (K, N, n_units); x itself where no layer is hidden."""

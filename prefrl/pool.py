@@ -38,10 +38,6 @@ class Cuts:
         """The cuts at these indices."""
         return Cuts(self.envs[index], self.starts[index])
 
-    def joined_by(self, others: Cuts) -> Cuts:
-        """These cuts, then the others."""
-        return Cuts(np.concatenate([self.envs, others.envs]), np.concatenate([self.starts, others.starts]))
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:

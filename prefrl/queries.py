@@ -136,19 +136,8 @@ def near_on_policy(candidates: Candidates, n: int, rng: np.random.Generator) -> 
     return np.argsort(candidates.ages, kind="stable")[:n], -candidates.ages.astype(np.float64)
 
 
-def choose(
-    strategy: Strategy,
-    candidates: Candidates,
-    n: int,
-    random_share: float,
-    rng: np.random.Generator,
-    *,
-    n_even: int = 0,
-) -> Chosen:
+def choose(strategy: Strategy, candidates: Candidates, n: int, random_share: float, rng: np.random.Generator) -> Chosen:
     """Choose `n` different candidates, about `random_share` of them uniformly, of M >= n.
-
-    Where the first `n_even` candidates were drawn evenly over time and the rest were not, the random ones are taken of
-    the former and the others of the latter; 0: all were drawn alike.
 
     Raises:
         ValueError: Fewer candidates than wanted.
@@ -157,8 +146,8 @@ def choose(
     if n > n_candidates:
         raise ValueError(f"expected at least {n} candidates to choose from, got {n_candidates}")
     n_random = int(rng.binomial(n, random_share))
-    random = rng.permutation(n_even or n_candidates)[:n_random]
-    rest = np.setdiff1d(np.arange(n_even, n_candidates), random)
+    random = rng.permutation(n_candidates)[:n_random]
+    rest = np.setdiff1d(np.arange(n_candidates), random)
     index, score = strategy(candidates.take(rest), n - n_random, rng)
     scores = np.full(n_candidates, np.nan)
     if score is not None:

@@ -69,8 +69,6 @@ class RewardModel(nn.Module):
         self.inputs = inputs
         self.members = config.members
         self.target_std = config.reward_std
-        self.uncertainty = config.uncertainty
-        self.largest = config.reward_clip * config.reward_std or np.inf
         generator = torch.Generator().manual_seed(seed)
         n_in = int(np.prod(inputs.obs_shape)) + inputs.action_size
         self.net: EnsembleMLP | EnsembleCNN
@@ -79,14 +77,7 @@ class RewardModel(nn.Module):
             self.net = EnsembleCNN(config.members, (c, h, w), config.dropout, config.pool_pixels, generator)
             n_in = 1
         else:
-            self.net = EnsembleMLP(
-                config.members,
-                n_in,
-                config.hidden,
-                generator,
-                linear_skip=config.linear_skip,
-                n_next=n_in - inputs.action_size if config.dynamics else 0,
-            )
+            self.net = EnsembleMLP(config.members, n_in, config.hidden, generator)
         self.register_buffer("input_mean", torch.zeros(n_in))
         self.register_buffer("input_std", torch.ones(n_in))
         self.register_buffer("reward_mean", torch.zeros(config.members))
@@ -107,18 +98,6 @@ class RewardModel(nn.Module):
         rewards: Tensor = self.net(self._net_inputs(obs, actions))
         return rewards.reshape(self.members, *self._lead_shape(actions))
 
-    def dynamics_loss(self, obs: Tensor, actions: Tensor) -> Tensor:
-        """Mean squared error of the change of observation that each member expects, in units of the inputs' deviation.
-
-        Of vectors only: obs (..., T, *O), actions (..., T, *A), T > 1 -> (K,).
-        """
-        assert isinstance(self.net, EnsembleMLP)
-        x = self._net_inputs(obs, actions).reshape(-1, self._lead_shape(actions)[-1], self.input_mean.numel())
-        n_obs = x.shape[-1] - self.inputs.action_size
-        change = x[:, 1:, :n_obs] - x[:, :-1, :n_obs]  # (clips, T - 1, n_obs)
-        expected = self.net.next_obs(x[:, :-1].reshape(-1, x.shape[-1]))
-        return (expected - change.reshape(1, -1, n_obs)).square().mean(dim=(1, 2))
-
     def normalized(self, rewards: Tensor) -> Tensor:
         """Each member to mean 0 and the wanted standard deviation over the labeled clips; (K, ...) -> (K, ...)."""
         shape = (-1,) + (1,) * (rewards.dim() - 1)
@@ -137,17 +116,8 @@ class RewardModel(nn.Module):
 
     def rewards(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:
         """The learned reward of clips: (M, T, ...) -> (M, T). Changes nothing."""
-        return self.together(self.member_rewards(obs, actions))
-
-    def together(self, members: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The learned reward, what the members say taken together: (K, ...) -> (...).
-
-        Their mean, and with `uncertainty` a bonus or a penalty for what they disagree on: Liang et al. 2022 (RUNE).
-        """
-        rewards: NDArray[np.float32] = members.mean(axis=0)
-        if self.uncertainty:
-            rewards = rewards + self.uncertainty * members.std(axis=0)
-        return rewards if self.largest == np.inf else rewards.clip(-self.largest, self.largest)
+        mean: NDArray[np.float32] = self.member_rewards(obs, actions).mean(axis=0)
+        return mean
 
     @torch.no_grad()
     def preference_logits(self, obs: NDArray[Any], actions: NDArray[Any]) -> NDArray[np.float32]:

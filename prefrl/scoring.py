@@ -30,4 +30,4 @@ def score_rollout(model: RewardModel, pool: Pool, n_steps: int) -> tuple[NDArray
                 members[:, envs] = model.member_rewards(pool.obs(cuts.take(envs), n_steps), actions[envs])
         for env in np.flatnonzero(~within):  # planes do not tell on which side of a reset they are
             members[:, env] = model.member_rewards(pool.stacks(int(env), n_steps)[None], actions[env][None])[:, 0]
-    return model.together(members).T, float(members.std(axis=0).mean())
+    return members.mean(axis=0).T, float(members.std(axis=0).mean())

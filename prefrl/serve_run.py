@@ -54,6 +54,8 @@ class ServeArgs:
     """Names of people who get a link of their own. Default: the run's, or your login name."""
     allowed_host: tuple[str, ...] = ()
     """Names by which browsers may reach the page, where that is not the host itself."""
+    public_url: str = ""
+    """Where a proxy or a tunnel shows the page, https://lab.example; the links begin with it. Default: the run's."""
 
 
 def main(args: list[str]) -> int:
@@ -134,6 +136,7 @@ def _settings(web: ModuleType, config: Config) -> Any:  # WebSettings, of the pa
         host=people.host,
         port=people.port,
         allowed_hosts=people.allowed_hosts,
+        public_url=people.public_url,
         task=people.task,
         title=config.env_id,
         total_labels=config.total_labels,
@@ -160,6 +163,7 @@ def _with_options(config: Config, options: ServeArgs) -> Config:
         port=people.port if options.port is None else options.port,
         invite=options.invite or people.invite,
         allowed_hosts=options.allowed_host or people.allowed_hosts,
+        public_url=options.public_url or people.public_url,
     )
     return replace(config, people=people)
 

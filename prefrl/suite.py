@@ -16,8 +16,8 @@ labeler = "mistake"
 mistake_rate = 0.3
 
 [variants.preset]                                      # a row each, settings laid over those above
-[variants.crop]
-reward_model.crop = 0.7
+[variants.shrink]
+reward_model.shrink = 0.5
 """
 
 from __future__ import annotations

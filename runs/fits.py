@@ -48,9 +48,7 @@ N_ENVS, N_STEPS, WINDOW, PAIRS = 4, 500, 25, 20_000
 N_SETS = 14
 """Trainings of each robot whose labels are fitted, the suite's first (two seeds); the policies of all are judged."""
 
-BASE = RewardModelConfig(
-    members=3, batch_size=64, initial_epochs=1, min_batches=250, crop=1.0, center=0.0, smooth=0.0, dynamics=0.0
-)
+BASE = RewardModelConfig(members=3, batch_size=64, initial_epochs=1, min_batches=250)
 """3 members, minibatches of 64, 250 gradient steps unless it stops early; in full, so that it stays what it is."""
 
 SEVEN = replace(BASE, members=7, batch_size=16)
@@ -62,11 +60,6 @@ SETTINGS = {
     "15 members, minibatches of 16": replace(SEVEN, members=15),
     "7, 16, no bootstrap": replace(SEVEN, bootstrap=False),
     "7, 16, 32 units": replace(SEVEN, hidden=(32, 32)),
-    "7, 16, linear skip": replace(SEVEN, linear_skip=True),
-    "7, 16, smooth 1": replace(SEVEN, smooth=1.0),
-    "7, 16, prior of zero": replace(SEVEN, center=0.1),
-    "7, 16, crop 0.5": replace(SEVEN, crop=0.5),
-    "7, 16, dynamics": replace(SEVEN, dynamics=1.0),
 }
 
 

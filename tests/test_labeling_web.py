@@ -113,6 +113,29 @@ def test_links_name_the_host_that_people_use() -> None:
     assert links(everywhere, 9, tokens) == [f"Ann: http://{socket.gethostname()}:9/join?token=t"]
 
 
+def test_behind_a_proxy_the_links_begin_with_its_url_and_the_page_is_answered_under_its_name(tmp_path: Path) -> None:
+    url = "https://lab.example"
+    for given in (url, f"{url}/"):
+        assert links(WebSettings(total_labels=1, public_url=given), 9, {"Ann": "t"}) == [f"Ann: {url}/join?token=t"]
+    for bad in (
+        "lab.example",
+        "https://lab.example/prefrl",
+        "ftp://lab.example",
+        "https://lab.example?x=1",
+        "https://",
+    ):
+        with pytest.raises(WebError, match=r"expected --public-url to be http:// or https://, .* got '"):
+            WebSettings(total_labels=1, public_url=bad)
+    site = make_site(tmp_path, n_queries=1, names=("Ann",), is_drawn=False)
+    with running(site, public_url=url) as server:
+        assert server.said[0] == f"The proxy at {url} finds the page at {server.origin}/\n"
+        until(lambda: any(line.startswith(f"nobody: {url}/join?token=") for line in server.said))
+        assert not any("plain HTTP" in line for line in server.said)
+        join = f"{server.origin}/join?token={site.tokens['Ann']}"
+        answers = [httpx.get(join, headers={"host": h}).status_code for h in ("lab.example", "evil.example")]
+        assert answers == [200, 403]
+
+
 def test_other_interfaces_are_served_with_a_warning_and_by_token(tmp_path: Path) -> None:
     site = make_site(tmp_path, n_queries=1, names=("Ann",), is_drawn=False)
     with running(site, host="0.0.0.0", allowed_hosts=["lab.example"]) as server:  # noqa: S104  # what is tested

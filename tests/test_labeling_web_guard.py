@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from labeling.web_guard import Guard, GuardRules, RateLimit, host_name
+from labeling.web_guard import Guard, GuardRules, RateLimit, host_name, origin_of
 
 OWN = (b"host", b"127.0.0.1:8765")
 JSON = (b"content-type", b"application/json")
@@ -143,6 +143,19 @@ def test_an_origin_without_a_port_has_that_of_its_scheme() -> None:
     ]:
         headers = ((b"host", host), (b"origin", origin), JSON)
         assert request(*headers, method="POST", rules=rules)[0] == status, (host, origin)
+
+
+def test_a_proxy_that_names_itself_instead_of_the_page_is_let_through_from_its_public_origin_alone() -> None:
+    rules = GuardRules(public_origin=origin_of("https://label.example"))
+    for origin, status in [
+        (b"https://label.example", 200),
+        (b"https://label.example:443", 200),
+        (b"http://label.example", 403),
+        (b"https://label.example:8443", 403),
+        (b"https://evil.example", 403),
+        (b"null", 403),
+    ]:
+        assert request(OWN, (b"origin", origin), JSON, method="POST", rules=rules)[0] == status, origin
 
 
 def test_other_sites_may_link_here_and_nothing_else() -> None:

@@ -29,7 +29,7 @@ LAYERS = [
     {"game_venv"},
     {"game_process"},
     {"game_worker"},
-    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check", "explore"}
+    {"asking", "episodes", "scoring", "custom", "queue", "recall", "labels_check"}
     | {"reproduction", "trainer_lock", "labels_health", "check_env_apart"},
     {"answers", "recorder", "learn", "evaluate", "rundir", "checkpoint", "metrics", "progress", "custom_env"}
     | {"drawing_process", "check_env_calls", "checkpoint_v1", "env_state", "tensorboard_events"},
@@ -50,8 +50,8 @@ LAYERS = [
     }
     | {"outcome", "finite", "fit_health", "policy_file", "game_errors", "game_memory", "game_child"}
     | {"plain", "tensor_names", "stop_signals", "outputs"},
-    {"foreign_config", "arguments"},
-    {"networks", "clusters", "strata", "config", "errors", "check_env_finding", "judge_queries", "patience"},
+    {"foreign_config", "arguments", "removed_settings"},
+    {"networks", "clusters", "config", "errors", "check_env_finding", "judge_queries", "patience"},
     {"loss", "tape", "repeated", "return_scale", "spelling", "check_env_watch"},
 ]
 """From the top down; a module imports only from layers below its own."""

@@ -20,8 +20,8 @@ def test_keys_never_change_by_accident() -> None:
     """Whoever changes these throws away every outcome that was ever kept."""
     assert cell_key(toy()) == "759687cb85e4"
     assert cell_key(toy(reward="score", seed=3, total_timesteps=6000)) == "3d913b5f8718"
-    crowd = toy(labeler="crowd", teacher={"reliabilities": [0.9, 0.6]}, reward_model={"hidden": [32], "crop": 0.7})
-    assert cell_key(crowd) == "ee9be5b9efa8"
+    crowd = toy(labeler="crowd", teacher={"reliabilities": [0.9, 0.6]}, reward_model={"hidden": [32], "shrink": 0.7})
+    assert cell_key(crowd) == "c83a2ae8bd20"
     assert cell_key(default_config("HalfCheetah-v5", device="cpu", ppo={"normalize_learned": False})) == "b1455bcfe684"
 
 
@@ -92,11 +92,11 @@ CONFIGS = {
         world={"env_kwargs": ["action:continuous"]},
     ),
     "on and off": toy(
-        reward_model={"linear_skip": True, "warm_start": False, "bootstrap": False},
+        reward_model={"warm_start": False, "bootstrap": False},
         ppo={"normalize_obs": False, "linear_decay": True},
         eval={"deterministic": False},
     ),
-    "numbers": toy(reward_model={"uncertainty": -0.5, "l2": 1e-7, "crop": 1 / 3}, queries={"round_steps": 7}),
+    "numbers": toy(reward_model={"shrink": 1 / 3, "l2": 1e-7}, queries={"round_steps": 7}),
     "mistake": toy(labeler="mistake", teacher={"mistake_rate": 0.3}, queries={"strategy": "k_center"}),
     "a robot": default_config("HalfCheetah-v5", device="cpu", total_labels=100),
     "a robot that begins with others' labels": default_config(

@@ -15,6 +15,7 @@ from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import family, preset_for
 from prefrl.flags import default_config, parse_train
+from prefrl.removed_settings import REMOVED
 
 
 def test_a_config_survives_the_disk(tmp_path: Path) -> None:
@@ -142,6 +143,25 @@ def test_whole_numbers_may_stand_for_floats_and_nothing_else_is_bent() -> None:
 def test_unknown_keys_name_the_nearest() -> None:
     with pytest.raises(UserError, match=r"unknown key 'total_label' in t; did you mean total_labels"):
         configfile.overlay(Config(env_id="x"), {"total_label": 3}, "t")
+
+
+def test_a_run_that_an_earlier_version_made_is_read_where_a_removed_setting_did_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    text = configfile.dump(Config(env_id="HalfCheetah-v5"))
+    old = text.replace("[reward_model]", "[reward_model]\ncrop = 1.0\nlinear_skip = false")
+    assert old != text
+    path.write_text(old.replace("[queries]", "[queries]\nexplore_steps = 0"))
+    assert configfile.load(path) == Config(env_id="HalfCheetah-v5")
+    path.write_text(text.replace("[reward_model]", "[reward_model]\ncrop = 0.7"))
+    with pytest.raises(UserError, match=r"expected no crop in .*config\.toml \[reward_model\], got 0\.7: .*removed"):
+        configfile.load(path)
+    with pytest.raises(UserError, match="unknown key 'crop'"):
+        configfile.overlay(Config(env_id="x"), {"clips": {"crop": 1.0}}, "t")
+
+
+def test_no_setting_is_both_removed_and_there() -> None:
+    for part, removed in REMOVED.items():
+        assert not set(removed) & {f.name for f in dataclasses.fields(part)}
 
 
 @pytest.mark.parametrize(

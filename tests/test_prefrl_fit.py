@@ -9,7 +9,6 @@ import torch
 from prefrl.config import RewardModelConfig
 from prefrl.fit import Fitter, _Best, _poisson_of
 from prefrl.fit_data import Answered, Unlabeled
-from prefrl.loss import preference_logits, preference_loss
 from prefrl.reward_model import Inputs, RewardModel
 
 
@@ -166,60 +165,6 @@ def test_a_network_on_frames_predicts_in_evaluation_what_it_learned_in_training(
     rewards = model.rewards(obs.reshape(-1, 5, 1, 36, 36), np.zeros((240, 5), np.int64))
     assert np.corrcoef(rewards.ravel(), bright.ravel())[0, 1] > 0.8
     assert rewards.std() > 0.03
-
-
-# --- levers of label efficiency ---
-
-
-def test_a_crop_sums_one_stretch_of_each_clip() -> None:
-    fit = fitter(members=1, crop=0.3, error_rate=0.0)
-    rewards = torch.arange(20.0).reshape(1, 1, 2, 10)  # left 0..9, right 10..19
-    generator = torch.Generator().manual_seed(fit.seed)
-    length = int(torch.randint(3, 11, (), generator=generator))
-    left, right = torch.randint(0, 10 - length + 1, (2, 1), generator=generator)[:, 0].tolist()
-    difference = sum(range(left, left + length)) - sum(range(10 + right, 10 + right + length))
-    weights = torch.tensor([[2.0]])
-    inside = fit._step._crop(10, 1)
-    assert inside is not None
-    loss = preference_loss(preference_logits(rewards * inside), torch.tensor([0.0]), 0.0) * weights
-    assert loss.item() == pytest.approx(2 * math.log1p(math.exp(difference)), rel=1e-5)
-
-
-def test_every_place_and_length_of_a_crop_occurs() -> None:
-    fit = fitter(members=1, crop=0.5, error_rate=0.0)
-    rewards = torch.zeros(1, 1, 2, 4)
-    rewards[0, 0, 0] = torch.tensor([1.0, 2.0, 4.0, 8.0])
-    seen = set()
-    for _ in range(300):
-        inside = fit._step._crop(4, 1)
-        assert inside is not None
-        seen.add(int((rewards * inside)[0, 0, 0].sum()))
-    assert seen == {1 + 2, 2 + 4, 4 + 8, 1 + 2 + 4, 2 + 4 + 8, 1 + 2 + 4 + 8}
-
-
-def test_no_crop_draws_nothing_and_takes_the_whole_clip() -> None:
-    fit = fitter()
-    before = fit.generator.get_state()
-    assert fit._step._crop(5, 3) is None
-    assert torch.equal(fit.generator.get_state(), before)
-
-
-def test_penalties_are_mean_squares_of_rewards_and_of_their_changes() -> None:
-    fit = fitter(members=1, center=0.5, smooth=0.25)
-    rewards = torch.tensor([[[[1.0, 3.0], [0.0, -2.0]]]])  # squares 1, 9, 0, 4; changes 2 and -2
-    penalty = fit._step._penalty(rewards)
-    assert isinstance(penalty, torch.Tensor)
-    assert penalty.tolist() == pytest.approx([0.5 * 14 / 4 + 0.25 * 4])
-    assert fitter()._step._penalty(rewards) == 0.0
-
-
-def test_a_prior_of_zero_makes_rewards_smaller() -> None:
-    free, held = fitter(l2=0.0), fitter(l2=0.0, center=1.0)
-    sizes = []
-    for fit in (free, held):
-        fit.fit(linear_answers(60))
-        sizes.append(float(fit.model.reward_std.mean()))
-    assert sizes[1] < 0.5 * sizes[0]
 
 
 def test_few_labels_are_passed_over_until_enough_steps_were_made() -> None:

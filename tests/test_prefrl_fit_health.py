@@ -109,7 +109,7 @@ class Small(LabelTensors):
 
 def one_step(kind: type[LabelTensors]) -> tuple[Tensor, list[Tensor], Fitter]:
     """What is lost in a step on 64 labels, and the gradients of it."""
-    fit = fitter(batch_size=64, crop=0.8, center=0.1, smooth=0.1, dynamics=0.5)
+    fit = fitter(batch_size=64)
     answered = linear_answers(64)
     data = LabelTensors.of(answered, fit._bootstrap(answered.label_ids), fit.model)
     data = kind(data.obs, data.actions, data.rows, data.prob_left, data.weights)

@@ -186,41 +186,9 @@ def test_without_a_hidden_layer_the_features_are_the_inputs() -> None:
     assert model.rewards(obs[:, 0], actions[:, 0]).shape == (3, 5)
 
 
-# --- levers of label efficiency ---
-
-
-def test_with_a_linear_skip_the_reward_begins_as_a_linear_function() -> None:
-    net = EnsembleMLP(2, 6, (8,), torch.Generator().manual_seed(1), linear_skip=True)
-    x, y = torch.randn(5, 6), torch.randn(5, 6)
-    assert net.skip is not None
-    expected = torch.einsum("ni,ki->kn", x, net.skip.weight[..., 0]) + net.skip.bias[:, 0]
-    torch.testing.assert_close(net(x), expected)
-    torch.testing.assert_close(net(x + y) - net(x) - net(y) + net(0 * x), torch.zeros(2, 5), atol=1e-5, rtol=0)
-
-
-def test_the_skip_and_the_prediction_leave_the_other_weights_as_they_are() -> None:
-    plain = vector_model().net.state_dict()
-    more = vector_model(linear_skip=True, dynamics=1.0).net.state_dict()
-    assert set(more) - set(plain) == {"skip.weight", "skip.bias", "next.weight", "next.bias"}
-    for name in ("layers.0.weight", "layers.1.weight"):
-        assert torch.equal(plain[name], more[name])
-
-
-def test_the_dynamics_loss_is_the_squared_error_of_the_change() -> None:
-    model = vector_model(dynamics=1.0, members=2)
-    assert isinstance(model.net, EnsembleMLP)
-    assert model.net.next is not None
-    with torch.no_grad():
-        model.net.next.weight.zero_()
-        model.net.next.bias.copy_(torch.tensor([0.0, 1.0]).view(2, 1, 1))  # members expect a change of 0 and of 1
-    obs = torch.tensor([0.0, 1.0, 3.0]).view(1, 1, 3, 1).expand(1, 1, 3, 4)  # changes 1 and 2
-    actions = torch.zeros(1, 1, 3, 2)
-    assert model.dynamics_loss(obs, actions).tolist() == pytest.approx([(1 + 4) / 2, (0 + 1) / 2])
-
-
-def test_together_members_are_their_mean_and_some_of_their_deviation_cut_off() -> None:
-    members = np.array([[1.0, 4.0], [3.0, -10.0]], np.float32)
-    assert vector_model().together(members).tolist() == [2.0, -3.0]
-    assert vector_model(uncertainty=0.5).together(members).tolist() == [2.5, 0.5]
-    assert vector_model(uncertainty=-1.0).together(members).tolist() == [1.0, -10.0]
-    assert vector_model(reward_clip=2.0, reward_std=1.25).together(members).tolist() == [2.0, -2.5]
+def test_the_reward_is_the_mean_of_what_the_members_say() -> None:
+    model = vector_model()
+    obs, actions = RNG.random((3, 5, 4)).astype(np.float32), RNG.random((3, 5, 2)).astype(np.float32)
+    members = model.member_rewards(obs, actions)
+    assert members.shape == (model.members, 3, 5)
+    np.testing.assert_allclose(model.rewards(obs, actions), members.sum(axis=0) / model.members, rtol=1e-6, atol=1e-7)

@@ -8,7 +8,6 @@ from toy_runs import toy_config
 
 import prefrl
 from labeling.store import Store
-from prefrl import checks
 from prefrl.build import _rounds
 from prefrl.config import QueryConfig
 from prefrl.errors import UserError
@@ -48,20 +47,6 @@ def test_where_the_first_round_waits_the_last_one_still_falls_into_the_run(first
     queries = QueryConfig(round_steps=1024, first_round_steps=first)
     assert _rounds(4096, 512, queries, with_people=False) == rounds
     assert _rounds(4096, 512, queries, with_people=True) == (512, 4096)  # every rollout is a round
-
-
-def test_rounds_begin_when_exploring_has_ended() -> None:
-    queries = QueryConfig(round_steps=1536, explore_steps=1100)
-    assert _rounds(4096, 512, queries, with_people=False) == (1536, 3072)
-    assert _rounds(4096, 512, QueryConfig(round_steps=1024, explore_steps=1024), with_people=False) == (1536, 3584)
-
-
-def test_exploring_to_the_end_is_refused_but_on_the_score(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"total_timesteps": 1024, "queries": {"explore_steps": 1024}}
-    with pytest.raises(UserError, match=r"--queries\.explore-steps below --total-timesteps 1,024, got 1,024"):
-        prefrl.train(toy_config(tmp_path / "run", **settings))
-    assert not (tmp_path / "run").exists()
-    checks.check_names(toy_config(tmp_path / "run", reward="score", **settings), own_labeler=False)
 
 
 def asked_at(run: RunDir) -> list[int]:

@@ -386,31 +386,9 @@ def test_labels_of_one_run_start_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_exploring_agents_are_asked_about_later_and_paid_until_then(tmp_path: Path) -> None:
-    result = prefrl.train(toy_config(tmp_path / "run", queries={"explore_steps": 1500}))
-    with Store.open_read_only(result.run.labels) as store:
-        asked = [query.asked_at_step for query in store.queries()]
-    assert min(asked) == 1536  # rollouts of 512 steps: the first that ends past 1500
-    assert len(asked) == 40
-    rows = read_metrics(result.run.metrics)
-    losses = dict(zip(rows["time/total_timesteps"], rows["train/value_loss"], strict=True))
-    assert (losses[1024] or 0) > 0  # paid for novelty, there are returns to learn from
-
-
-@pytest.mark.slow
 def test_unlabeled_pairs_change_the_reward_model_and_cost_no_label(tmp_path: Path) -> None:
     plain = prefrl.train(toy_config(tmp_path / "plain"))
     more = prefrl.train(toy_config(tmp_path / "more", reward_model={"pseudo_labels": 2.0, "pseudo_confidence": 0.6}))
     assert plain.summary["labels"] == more.summary["labels"] == 40
     one, two = (load_file(result.run.reward) for result in (plain, more))
     assert not torch.equal(one["net.layers.0.weight"], two["net.layers.0.weight"])
-
-
-def test_what_is_for_vectors_is_refused_with_frames(tmp_path: Path) -> None:
-    pytest.importorskip("ale_py")
-    config = prefrl.default_config(
-        "ALE/Pong-v5", device="cpu", run_dir=str(tmp_path / "run"), reward_model={"linear_skip": True}
-    )
-    with pytest.raises(UserError, match="linear-skip with observations that are vectors, got frames"):
-        prefrl.train(config)
-    assert not (tmp_path / "run").exists()
