@@ -100,6 +100,7 @@ def serve(
 
 def make_app(routes: Routes, *, port: int, rules: GuardRules) -> ASGIApp:
     """The whole of the page as one ASGI app: guard, then access, then routes."""
+    public = rules.public_origin
     app = Starlette(routes=routes.table(), exception_handlers=ERROR_HANDLERS)
     app.router.redirect_slashes = False  # such a redirect would be built from the request's Host
     access = Access(
@@ -108,6 +109,7 @@ def make_app(routes: Routes, *, port: int, rules: GuardRules) -> ASGIApp:
         read_invites=lambda: routes.desk.run(lambda store, desk: store.invites()),
         api_limit=RateLimit(per_second=20, burst=60),
         file_limit=RateLimit(per_second=200, burst=400),
+        is_secure=public is not None and public[0] == "https",
     )
     return Guard(access, rules)
 
@@ -159,7 +161,14 @@ def _rules(settings: WebSettings) -> GuardRules:
 
 
 def _warnings(settings: WebSettings) -> list[str]:
-    if settings.host in LOOPBACK_NAMES and not settings.public_url.startswith("http:"):
+    public, is_local = settings.public_origin, settings.host in LOOPBACK_NAMES
+    if public is not None and public[0] == "https":
+        if is_local:
+            return []
+        return [
+            "From the proxy to this page all is plain HTTP: who listens on that network can read tokens and answers."
+        ]
+    if is_local and (public is None or public[1] in LOOPBACK_NAMES):
         return []
     return [
         "These links are plain HTTP: who listens on the network can read tokens and answers. On a network that is not "

@@ -87,12 +87,14 @@ class Access:
         read_invites: Callable[[], Awaitable[Iterable[Invite]]],
         api_limit: RateLimit,
         file_limit: RateLimit,
+        is_secure: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app = app
         self._cookie = f"prefrl_{port}"  # cookies know no ports: two servers on one machine must not share one
         self._read_invites = read_invites
         self._api_limit, self._file_limit = api_limit, file_limit
+        self._secure = "; Secure" if is_secure else ""  # else a browser that tries http first would show the token
         self._clock = clock
         self._people: list[tuple[str, Person]] = []
         self._read_at = -_REFRESH_SECONDS
@@ -145,7 +147,7 @@ class Access:
     async def _let_in(self, person: Person, token: str, send: Send) -> None:
         # No redirect: a link clicked on another site makes the whole chain of redirects cross-site, and a
         # SameSite=Strict cookie would not come along to `/`. A page that goes on by itself starts afresh.
-        cookie = f"{self._cookie}={token}; Max-Age={_COOKIE_SECONDS}; Path=/; HttpOnly; SameSite=Strict"
+        cookie = f"{self._cookie}={token}; Max-Age={_COOKIE_SECONDS}; Path=/; HttpOnly; SameSite=Strict{self._secure}"
         text = f'Hello {html.escape(person.name)}. <a href="/">Go on to the clips</a>'
         page = _page("prefrl", f"<p>{text}</p>", '<meta http-equiv="refresh" content="0; url=/">' + _ICON)
         await _send_page(send, 200, page, [(b"set-cookie", cookie.encode("ascii"))])

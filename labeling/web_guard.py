@@ -219,8 +219,12 @@ def _check_origin(scope: Scope, public: tuple[str, str, int] | None) -> tuple[in
         return 403, "expected an Origin header that names this server"
     found = origin_of(origin)
     if found is not None:
-        host = _authority(header(scope, b"host") or "", _DEFAULT_PORTS[found[0]])
-        if found[1:] == host or found == public:
+        host = header(scope, b"host") or ""
+        if public is not None and _authority(host, _DEFAULT_PORTS[public[0]]) == public[1:]:
+            is_own = found == public  # not by another scheme of the same name
+        else:
+            is_own = found == public or found[1:] == _authority(host, _DEFAULT_PORTS[found[0]])
+        if is_own:
             return None
     return 403, "requests from other sites are refused"
 

@@ -31,7 +31,7 @@ def main(folder: Path) -> int:
     with _locked(cell.lock):
         if cell.read() is not None:
             return 0
-        config = replace(configfile.load(cell.config), run_dir=str(cell.run.path))
+        config = replace(configfile.load(cell.config, to_train=True), run_dir=str(cell.run.path))
         shutil.rmtree(cell.run.path, ignore_errors=True)  # of a try that was cut off: half a run is no run
         from prefrl.training import train
 

@@ -1,10 +1,9 @@
 """Every setting of a run, each with the sentence that `--help` shows; frozen, and written whole into the run folder.
 
 Sources in brackets: [DRLHP] Christiano et al. 2017 (arXiv 1706.03741), [Ibarz] Ibarz et al. 2018 (arXiv 1811.06521),
-[B-Pref] Lee et al. 2021 (arXiv 2111.03026), [PEBBLE] Lee et al. 2021 (arXiv 2106.05091), [SURF] Park et al. 2022 (arXiv
-2203.10050), [RUNE] Liang et al. 2022 (arXiv 2205.12401), [Ash] Ash and Adams 2020 (arXiv 1910.08475). This file imports
-nothing heavy, so that `--help` stays quick; names that choose a function (strategy, schedule, teacher) are checked
-where the functions are.
+[B-Pref] Lee et al. 2021 (arXiv 2111.03026), [SURF] Park et al. 2022 (arXiv 2203.10050), [Ash] Ash and Adams 2020 (arXiv
+1910.08475). This file imports nothing heavy, so that `--help` stays quick; names that choose a function (strategy,
+schedule, teacher) are checked where the functions are.
 """
 
 from __future__ import annotations

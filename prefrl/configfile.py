@@ -13,7 +13,7 @@ from labeling import plain_files
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.foreign_config import check_config, check_settings
-from prefrl.removed_settings import was_removed
+from prefrl.removed_settings import check_can_go_on, was_removed, without_removed
 from prefrl.spelling import nearest, nearest_or_all
 
 _MAX_RUN_CONFIG_BYTES = 2**18
@@ -124,17 +124,22 @@ def check_readable(config: Config) -> None:
             f"expected settings of at most {_MAX_RUN_CONFIG_BYTES:,} bytes in all, got {len(text.encode()):,}; shorten "
             "the lists among them"
         )
-    assert _read(text, Path("config.toml")) == config
+    assert _read(text, Path("config.toml"), to_train=True) == config
 
 
-def load(path: Path) -> Config:
+def load(path: Path, *, to_train: bool = False) -> Config:
     """The config that `dump` wrote, whoever may have written this one.
 
+    Args:
+        path: Where it lies.
+        to_train: Whether the run is trained by it, and not only read.
+
     Raises:
-        UserError: It is not there, not such a config, or not one to be trusted.
+        UserError: It is not there, not such a config, or not one to be trusted; or the run would be trained on without
+            a setting that it had (see `removed_settings`).
     """
     try:
-        config = _read(plain_files.read_text(path, _MAX_RUN_CONFIG_BYTES), path)
+        config = _read(plain_files.read_text(path, _MAX_RUN_CONFIG_BYTES), path, to_train=to_train)
     except OSError as e:
         raise UserError(f"expected the config of a run at {path}, got: {e.strerror}") from e
     except plain_files.PlainFileError as e:
@@ -143,8 +148,10 @@ def load(path: Path) -> Config:
     return config
 
 
-def _read(text: str, path: Path) -> Config:
-    settings = _parse(text, path)
+def _read(text: str, path: Path, *, to_train: bool) -> Config:
+    settings, on = without_removed(_parse(text, path))
+    if to_train:
+        check_can_go_on(on, path)
     if not isinstance(settings.get("env_id"), str):
         raise UserError(f"expected env_id in {path}; it is not the config of a run")
     return overlay(Config(env_id=settings["env_id"]), settings, str(path))

@@ -15,6 +15,7 @@ from prefrl.arguments import parse
 from prefrl.config import Config
 from prefrl.errors import UserError
 from prefrl.families import FEW_ANSWERS, preset_for, presets_of
+from prefrl.removed_settings import check_flags
 from prefrl.repeated import gather
 from prefrl.rundir import RunDir
 
@@ -40,6 +41,7 @@ def parse_train(args: list[str]) -> tuple[Config, bool]:
         UserError: A preset, file, key or flag that is not there, or has no such value.
         SystemExit: The help has been shown (0).
     """
+    check_flags(args)
     early = _read_early([_dashed(word) for word in args])
     if early.run_dir == "":
         raise UserError("expected --run-dir to name a folder, got nothing; without it there is a default under runs/")
@@ -130,4 +132,4 @@ def _resumed(early: argparse.Namespace) -> Config:
     if not early.run_dir:
         raise UserError("expected --run-dir with --resume: the folder of the run to go on with")
     run = RunDir(Path(early.run_dir)).must_exist()
-    return replace(configfile.load(run.config), run_dir=early.run_dir)
+    return replace(configfile.load(run.config, to_train=True), run_dir=early.run_dir)

@@ -54,7 +54,7 @@ class ServeArgs:
     """Names of people who get a link of their own. Default: the run's, or your login name."""
     allowed_host: tuple[str, ...] = ()
     """Names by which browsers may reach the page, where that is not the host itself."""
-    public_url: str = ""
+    public_url: str | None = None
     """Where a proxy or a tunnel shows the page, https://lab.example; the links begin with it. Default: the run's."""
 
 
@@ -63,6 +63,8 @@ def main(args: list[str]) -> int:
     options = parse(ServeArgs, "prefrl serve", gather(args))
     run = RunDir(options.run).must_exist()
     config = _with_options(configfile.load(run.config), options)
+    if config.people.public_url and options.public_url is None and not os.environ.get(BESIDE_TRAINING):
+        _say(f"The links lead to {config.people.public_url}, as {run.config} says; --public-url '' for plain ones")
     serve_run(run, config)
     return 0
 
@@ -163,7 +165,7 @@ def _with_options(config: Config, options: ServeArgs) -> Config:
         port=people.port if options.port is None else options.port,
         invite=options.invite or people.invite,
         allowed_hosts=options.allowed_host or people.allowed_hosts,
-        public_url=options.public_url or people.public_url,
+        public_url=people.public_url if options.public_url is None else options.public_url,
     )
     return replace(config, people=people)
 

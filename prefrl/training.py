@@ -112,7 +112,7 @@ class _Training:
         self.views = self.with_labels and build.wants_views(config, answering)
         if resume:
             stack.enter_context(only_trainer(self.run.must_exist().trainer_lock))
-            checks.check_resumable(configfile.load(self.run.config), config)
+            checks.check_resumable(configfile.load(self.run.config, to_train=True), config)
         self.world = worlds.make_world(config, n_envs=config.world.n_envs, seed=self.seeds.policy, views=self.views)
         self.closing = stack.enter_context(ExitStack())
         self.closing.callback(self.world.venv.close)

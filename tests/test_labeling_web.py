@@ -14,7 +14,7 @@ from web_site import Site, make_site, running, until
 
 from labeling.agent_status import AgentStatus, write_status
 from labeling.store import Store
-from labeling.web import WebError, WebSettings, links, listen, serve
+from labeling.web import WebError, WebSettings, _warnings, links, listen, serve
 
 
 def test_the_operator_sees_everybody(tmp_path: Path, person: Invited) -> None:
@@ -130,10 +130,27 @@ def test_behind_a_proxy_the_links_begin_with_its_url_and_the_page_is_answered_un
     with running(site, public_url=url) as server:
         assert server.said[0] == f"The proxy at {url} finds the page at {server.origin}/\n"
         until(lambda: any(line.startswith(f"nobody: {url}/join?token=") for line in server.said))
-        assert not any("plain HTTP" in line for line in server.said)
         join = f"{server.origin}/join?token={site.tokens['Ann']}"
-        answers = [httpx.get(join, headers={"host": h}).status_code for h in ("lab.example", "evil.example")]
-        assert answers == [200, 403]
+        answers = [httpx.get(join, headers={"host": h}) for h in ("lab.example", "evil.example")]
+        assert [answer.status_code for answer in answers] == [200, 403]
+        assert answers[0].headers["set-cookie"].endswith("; HttpOnly; SameSite=Strict; Secure")
+    assert not any("plain HTTP" in line for line in server.said)
+
+
+@pytest.mark.parametrize(
+    ("host", "public_url", "words"),
+    [
+        ("127.0.0.1", "", ""),
+        ("127.0.0.1", "https://lab.example", ""),
+        ("127.0.0.1", "http://localhost:9000", ""),  # the near end of a tunnel
+        ("127.0.0.1", "http://lab.example", "These links are plain HTTP"),
+        ("192.0.2.1", "", "These links are plain HTTP"),
+        ("192.0.2.1", "https://lab.example", "From the proxy to this page all is plain HTTP"),
+    ],
+)
+def test_what_others_could_read_is_said(host: str, public_url: str, words: str) -> None:
+    said = _warnings(WebSettings(total_labels=1, host=host, public_url=public_url))
+    assert [words in line for line in said] == ([True] if words else [])
 
 
 def test_other_interfaces_are_served_with_a_warning_and_by_token(tmp_path: Path) -> None:

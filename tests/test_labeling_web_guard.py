@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,9 @@ def test_a_proxy_that_names_itself_instead_of_the_page_is_let_through_from_its_p
         (b"null", 403),
     ]:
         assert request(OWN, (b"origin", origin), JSON, method="POST", rules=rules)[0] == status, origin
+        named = (b"host", b"label.example")  # by a proxy that passes the name on
+        allowed = replace(rules, host_names=frozenset({"label.example"}))
+        assert request(named, (b"origin", origin), JSON, method="POST", rules=allowed)[0] == status, origin
 
 
 def test_other_sites_may_link_here_and_nothing_else() -> None:

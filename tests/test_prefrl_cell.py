@@ -96,7 +96,7 @@ CONFIGS = {
         ppo={"normalize_obs": False, "linear_decay": True},
         eval={"deterministic": False},
     ),
-    "numbers": toy(reward_model={"shrink": 1 / 3, "l2": 1e-7}, queries={"round_steps": 7}),
+    "numbers": toy(reward_model={"shrink": 1 / 3, "l2": 1e-7}, ppo={"ent_coef": -0.01}, queries={"round_steps": 7}),
     "mistake": toy(labeler="mistake", teacher={"mistake_rate": 0.3}, queries={"strategy": "k_center"}),
     "a robot": default_config("HalfCheetah-v5", device="cpu", total_labels=100),
     "a robot that begins with others' labels": default_config(

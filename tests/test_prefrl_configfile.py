@@ -152,16 +152,32 @@ def test_a_run_that_an_earlier_version_made_is_read_where_a_removed_setting_did_
     assert old != text
     path.write_text(old.replace("[queries]", "[queries]\nexplore_steps = 0"))
     assert configfile.load(path) == Config(env_id="HalfCheetah-v5")
-    path.write_text(text.replace("[reward_model]", "[reward_model]\ncrop = 0.7"))
-    with pytest.raises(UserError, match=r"expected no crop in .*config\.toml \[reward_model\], got 0\.7: .*removed"):
-        configfile.load(path)
+    assert configfile.load(path, to_train=True) == configfile.load(path)
+    with_crop = text.replace("[reward_model]", "[reward_model]\ncrop = 0.7")
+    path.write_text(with_crop)
+    assert configfile.load(path) == Config(env_id="HalfCheetah-v5")  # answers and policy can still be read
+    with pytest.raises(UserError, match=r"a run without reward_model\.crop to go on with, got .*config\.toml.*removed"):
+        configfile.load(path, to_train=True)
+    with pytest.raises(
+        UserError, match=r"expected no crop in mine \[reward_model\], got 0\.7: .*removed.*leave it out"
+    ):
+        configfile.overlay(Config(env_id="x"), {"reward_model": {"crop": 0.7}}, "mine")
     with pytest.raises(UserError, match="unknown key 'crop'"):
         configfile.overlay(Config(env_id="x"), {"clips": {"crop": 1.0}}, "t")
 
 
 def test_no_setting_is_both_removed_and_there() -> None:
-    for part, removed in REMOVED.items():
-        assert not set(removed) & {f.name for f in dataclasses.fields(part)}
+    config = Config(env_id="x")
+    for table, removed in REMOVED.items():
+        assert not set(removed) & set(dataclasses.asdict(config)[table])
+    for flag in (
+        "--reward-model.crop",
+        "--reward_model.crop=0.7",
+        "--queries.no-stratified",
+        "--reward-model.linear-skip",
+    ):
+        with pytest.raises(UserError, match=rf"expected no {flag.partition('=')[0]}: that setting was removed"):
+            parse_train(["--env-id", "HalfCheetah-v5", flag])
 
 
 @pytest.mark.parametrize(
