@@ -133,7 +133,7 @@ def _own_url(host: str, port: int) -> str:
 def _for_the_proxy(settings: WebSettings, port: int) -> list[str]:
     """Where the proxy finds what it shows: the links no longer say it."""
     own = _own_url(settings.host, port)
-    return [f"The proxy at {settings.public_url} finds the page at {own}/"] if settings.public_url else []
+    return [f"The page is at {own}/, for the proxy at {settings.public_url}"] if settings.public_url else []
 
 
 def check_hosts(settings: WebSettings) -> None:

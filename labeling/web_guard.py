@@ -226,7 +226,10 @@ def _check_origin(scope: Scope, public: tuple[str, str, int] | None) -> tuple[in
             is_own = found == public or found[1:] == _authority(host, _DEFAULT_PORTS[found[0]])
         if is_own:
             return None
-    return 403, "requests from other sites are refused"
+    return 403, (
+        f"requests from other sites are refused, and this one comes from {origin:.80}; where that is a proxy for this "
+        "page, its operator says so: --public-url"
+    )
 
 
 def _check_json(scope: Scope) -> tuple[int, str] | None:

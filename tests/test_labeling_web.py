@@ -128,7 +128,7 @@ def test_behind_a_proxy_the_links_begin_with_its_url_and_the_page_is_answered_un
             WebSettings(total_labels=1, public_url=bad)
     site = make_site(tmp_path, n_queries=1, names=("Ann",), is_drawn=False)
     with running(site, public_url=url) as server:
-        assert server.said[0] == f"The proxy at {url} finds the page at {server.origin}/\n"
+        assert server.said[0] == f"The page is at {server.origin}/, for the proxy at {url}\n"
         until(lambda: any(line.startswith(f"nobody: {url}/join?token=") for line in server.said))
         join = f"{server.origin}/join?token={site.tokens['Ann']}"
         answers = [httpx.get(join, headers={"host": h}) for h in ("lab.example", "evil.example")]
