@@ -6,11 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 MAX_STARTS = 3
+"""Within `WITHIN_SECONDS`; a worker that breaks at once breaks again, one that breaks every hour is worth its start."""
+WITHIN_SECONDS = 600.0
 
 
 class DrawingProcess:
@@ -20,15 +24,17 @@ class DrawingProcess:
         run_dir: Folder of the run.
         kind: "frames" for a window, "video" for a page.
         log: File that gets what the worker says.
+        clock: Seconds that only go forward.
     """
 
-    def __init__(self, run_dir: Path, kind: str, log: Path) -> None:
+    def __init__(self, run_dir: Path, kind: str, log: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._run_dir = run_dir
         self._kind = kind
         self._log = log
         self._log_start = 0
         """Length of the log when the worker was started: what stands before, others have said."""
-        self._n_starts = 0
+        self._clock = clock
+        self._started_at: list[float] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -53,13 +59,14 @@ class DrawingProcess:
             self._process.wait()
 
     def trouble(self) -> str | None:
-        """Why nothing is drawn, where the worker has ended; it is started again a few times."""
+        """Why nothing is drawn, where the worker has ended; it is started again, a few times in ten minutes."""
         assert self._process is not None
         code = self._process.poll()
         if code is None:
             return None
         said = self._last_words(code)
-        if code != 2 and self._n_starts < MAX_STARTS:  # 2: it has said what cannot be drawn, and never will be
+        n_lately = sum(self._clock() - at < WITHIN_SECONDS for at in self._started_at)
+        if code != 2 and n_lately < MAX_STARTS:  # 2: it has said what cannot be drawn, and never will be
             self._start()
             return None
         return f"clips cannot be drawn: {said}"
@@ -73,7 +80,7 @@ class DrawingProcess:
         return lines[-1] if lines else f"it ended with code {code}"
 
     def _start(self) -> None:
-        self._n_starts += 1
+        self._started_at.append(self._clock())
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
         # One thread for OpenGL in software, or it would take all cores from the training.

@@ -12,7 +12,7 @@ from test_prefrl_drawing import run_with_queries, until
 from labeling.clip import ClipFiles
 from labeling.failpoints import VARIABLE
 from labeling.store import Store
-from prefrl.drawing_process import MAX_STARTS, DrawingProcess
+from prefrl.drawing_process import MAX_STARTS, WITHIN_SECONDS, DrawingProcess
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,8 @@ pytestmark = pytest.mark.slow
 def test_of_a_killed_worker_no_old_line_is_quoted(tmp_path: Path) -> None:
     run, _ = run_with_queries(tmp_path / "run", 1)
     run.drawing_log.write_text("query q7 is withdrawn: said last week\n")
-    with DrawingProcess(run.path, "frames", run.drawing_log) as drawing:
+    now = 0.0
+    with DrawingProcess(run.path, "frames", run.drawing_log, clock=lambda: now) as drawing:
         for n in range(MAX_STARTS):
             process = drawing._process
             assert process is not None
@@ -32,6 +33,11 @@ def test_of_a_killed_worker_no_old_line_is_quoted(tmp_path: Path) -> None:
             "clips cannot be drawn: the worker was killed, as for want of memory; what it said before is in "
             f"{run.drawing_log}"
         )
+        now = WITHIN_SECONDS - 1
+        assert drawing.trouble() == trouble
+        now = WITHIN_SECONDS  # an hour of labeling may have more than three mishaps
+        assert drawing.trouble() is None
+        assert drawing._process is not process
 
 
 def test_what_a_worker_says_itself_is_quoted_from_its_start_on(tmp_path: Path) -> None:
@@ -44,7 +50,7 @@ def test_what_a_worker_says_itself_is_quoted_from_its_start_on(tmp_path: Path) -
         assert trouble is not None
         assert trouble.startswith("clips cannot be drawn: ")
         assert "env_id" in trouble
-        assert drawing._n_starts == 1
+        assert len(drawing._started_at) == 1
 
 
 def test_a_store_that_refuses_for_a_while_ends_no_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
