@@ -6,7 +6,7 @@ import http.client
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
@@ -30,12 +30,12 @@ class Passing(BaseHTTPRequestHandler):
     refused: ClassVar[list[str]]
 
     def _pass_on(self) -> None:
-        connection = http.client.HTTPConnection(self.behind)
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        connection.request(self.command, self.path, body, {**headers, "Host": self.behind})
-        answer = connection.getresponse()
-        content = answer.read()
+        with closing(http.client.HTTPConnection(self.behind)) as connection:
+            connection.request(self.command, self.path, body, {**headers, "Host": self.behind})
+            answer = connection.getresponse()
+            content = answer.read()
         if answer.status == 403:
             self.refused.append(self.path)
         self.send_response(answer.status)
@@ -43,8 +43,8 @@ class Passing(BaseHTTPRequestHandler):
             if name.lower() not in ("connection", "transfer-encoding"):
                 self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
-        connection.close()
+        with suppress(ConnectionError):  # a browser that has seen enough
+            self.wfile.write(content)
 
     do_GET = do_POST = _pass_on  # noqa: N815  # as the base class looks for them
 

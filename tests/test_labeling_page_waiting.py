@@ -87,23 +87,28 @@ def test_an_answer_is_kept_until_prefrl_itself_has_stored_or_refused_it(
     server: Server, site: Site, context: BrowserContext, name: str
 ) -> None:
     page = enter(context, server, site.tokens[name])
+    was_said: list[bool] = []
     tries: list[int] = []
-    instead = [200, 404, 405, 410, 413, 502]
+    then = [404, 405, 410, 413, 502]
 
     def answer_in_its_place(route: Any) -> None:
+        if not was_said:  # the page tries again by itself, however slow the machine is to look at it
+            html(route, 200)
+            return
         tries.append(len(tries))
-        if len(tries) > len(instead):
+        if len(tries) > len(then):
             route.fulfill(status=200, json={"welcome": "to the network"})
         elif len(tries) % 2:
-            html(route, instead[len(tries) - 1])
+            route.fulfill(status=then[len(tries) - 1], json={"error": "no such route"})
         else:
-            route.fulfill(status=instead[len(tries) - 1], json={"error": "no such route"})
+            html(route, then[len(tries) - 1])
 
     page.route("**/api/answer", answer_in_its_place)
     first = press(page, "left")
     expect(page.locator("#banner-text")).to_contain_text("something else answers in its place, status 200")
     wait_for_other_pair(page, first)
-    for n in range(2, len(instead) + 2):
+    was_said.append(True)
+    for n in range(1, len(then) + 2):
         until(lambda: not page.evaluate("prefrl.page.outbox.isSending"))
         if len(tries) < n:
             page.evaluate("prefrl.page.outbox.flushNow()")  # resolves when it is through
