@@ -74,7 +74,7 @@ def check_memory(config: Config, world: World, clip_steps: int) -> None:
     check_labels_fit(config, recorder.pool.layout, clip_steps)
 
 
-def check_reward_model(config: Config, world: World) -> None:
+def check_model_memory(config: Config, world: World) -> None:
     """Make sure that the reward model that is asked for fits into memory.
 
     Raises:

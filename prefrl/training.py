@@ -119,7 +119,7 @@ class _Training:
         clip_steps = worlds.clip_steps(config, self.world)
         if self.with_labels:
             build.check_memory(config, self.world, clip_steps)
-            build.check_reward_model(config, self.world)
+            build.check_model_memory(config, self.world)
         if config.labeler in PEOPLE and self.with_labels:
             check_people(config, self.world)
         if not resume:

@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 WRITING = """
 import os, signal, sys
 from stores import make_query
-from labeling.recover import _salvage_copy
 from labeling.store import Store
 
 with Store(sys.argv[1]) as store:
